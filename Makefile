@@ -1,0 +1,41 @@
+# The commands of the project; `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help run demo test check lint peers bench soak fuzz lock openapi setup setup-dev clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | expand -t 12
+
+run: setup ## start the gateway (settings: --flags in ARGS, RINGBACK_* or .env)
+	@exec $(BIN)/ringback serve $(ARGS)
+
+demo: setup ## hear it work: a real call to the demo agent, in this terminal
+	@exec $(BIN)/ringback demo $(ARGS)
+
+test: setup-dev peers ## lint, types, import contracts and every test
+	@exec tools/check.sh $(ARGS)
+
+check: setup-dev ## what `make test` runs, without installing the peers first
+	@exec tools/check.sh $(ARGS)
+
+peers: ## install the programs that the interop tests call (Debian, root or sudo)
+	@tools/peers.sh
+
+bench: setup-dev ## measure: one table per claim
+	@exec tools/bench.sh $(ARGS)
+
+lock: setup-dev ## rewrite requirements/*.lock from pyproject.toml
+	@exec tools/lock.sh $(ARGS)
+
+docs: setup-dev ## rewrite what is generated: openapi.json, settings table, diagrams
+	@exec tools/docs.sh
+
+setup:
+	@$(PYTHON) tools/setup.py run
+
+setup-dev:
+	@$(PYTHON) tools/setup.py dev
+
+clean: ## remove the environment and caches, not ./data
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
