@@ -1,0 +1,56 @@
+"""The words that the pure core shares with whatever moves its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Transport = Literal["udp", "tcp", "tls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One place to send to, as RFC 3263 finds it.
+
+    ``host`` is an IP literal without brackets. ``server_name`` is what a TLS certificate must
+    name (``None``: ``host`` itself) and ``verify`` whether it is checked at all.
+    """
+
+    transport: Transport
+    host: str
+    port: int
+    server_name: str | None = None
+    verify: bool = True
+
+    @property
+    def reliable(self) -> bool:
+        return self.transport != "udp"
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Where a message came from, or where one goes.
+
+    ``connection`` is the driver's number for an open TCP or TLS connection. To send on a flow
+    means: on that connection while it is open, else on any connection to ``hop``, else on a new
+    one dialled to ``hop``. Over UDP it is ``None``.
+    """
+
+    hop: Hop
+    connection: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transmission:
+    """Bytes that go out now. ``key`` names the transaction that wants to know if they cannot."""
+
+    destination: Flow
+    data: bytes
+    key: str = ""
+
+
+class LocalAddresses(Protocol):
+    def advertised(self, hop: Hop) -> tuple[str, int]:
+        """Host and port to write into Via and Contact toward this peer. Must be constant for as
+        long as requests sent with it are unanswered: responses are checked against it."""
+        ...
