@@ -1,0 +1,252 @@
+"""Errors as HTTP: one body shape and one table of statuses, for every route.
+
+Every error answer is ``{"error": {"code", "message", "hint", "retryable"}}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from ringback.core.errors import ErrorKind, RingbackError
+
+_NOT_AN_OBJECT = ("model_type", "model_attributes_type", "dict_type", "dataclass_type")
+
+MAX_COMPLAINTS = 5
+"""Faults of one request that its error message names."""
+
+RETRY_AFTER_SECONDS = 5
+
+_STATUS = {
+    ErrorKind.INVALID: 400,
+    ErrorKind.NOT_CONFIGURED: 400,
+    ErrorKind.UNAUTHENTICATED: 401,
+    ErrorKind.FORBIDDEN: 403,
+    ErrorKind.NOT_FOUND: 404,
+    ErrorKind.CONFLICT: 409,
+    ErrorKind.LIMIT: 429,
+    ErrorKind.STARTUP: 500,
+    ErrorKind.UPSTREAM: 502,
+    ErrorKind.UNAVAILABLE: 503,
+}
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class ErrorDetail(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    code: str = Field(description="A stable word for programs.", examples=["not_found"])
+    message: str = Field(description="What happened.", examples=["There is no such trunk."])
+    hint: str = Field(description="What to do next; may be empty.", examples=[""])
+    retryable: bool = Field(description="Whether the same request may succeed later.")
+
+
+class ErrorBody(BaseModel):
+    """The body of every error answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    error: ErrorDetail
+
+
+_DOCUMENTED: dict[int, tuple[str, ErrorDetail]] = {
+    status: (description, ErrorDetail(code=code, message=message, hint=hint, retryable=retryable))
+    for status, description, code, message, hint, retryable in (
+        (
+            400,
+            "The request cannot be carried out as it is.",
+            "invalid_request",
+            "`cursor` is not one that this list has given out.",
+            "Take `next_cursor` of the page before.",
+            False,
+        ),
+        (
+            401,
+            "No API key, or one that is not valid.",
+            "invalid_api_key",
+            "This API key is not valid.",
+            "Check the key, or make a new one.",
+            False,
+        ),
+        (403, "This key may not do that.", "forbidden", "This key may not do that.", "", False),
+        (
+            404,
+            "No such thing in this account.",
+            "not_found",
+            "There is no such thing in this account.",
+            "",
+            False,
+        ),
+        (
+            409,
+            "Not possible in the present state.",
+            "conflict",
+            "This number exists already.",
+            "",
+            False,
+        ),
+        (413, "The body is too large.", "body_too_large", "The body is too large.", "", False),
+        (
+            422,
+            "The request is not valid; the message names the field.",
+            "invalid_request",
+            "The request is not valid: `name` is required.",
+            "",
+            False,
+        ),
+        (
+            429,
+            "A limit is reached.",
+            "limit_reached",
+            "Too many requests with a wrong key came from this address.",
+            "Wait a minute.",
+            True,
+        ),
+        (500, "A fault of Ringback.", "internal_error", "Something went wrong here.", "", True),
+        (502, "A peer or vendor failed.", "upstream_failed", "The trunk refused.", "", True),
+        (
+            503,
+            "Not now: overloaded or shutting down.",
+            "unavailable",
+            "This node is shutting down.",
+            "Try again in a few seconds.",
+            True,
+        ),
+    )
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The ``responses=`` of a route: the error statuses it may answer with, documented."""
+    return {status: _documented(status) for status in sorted({*statuses})}
+
+
+def _documented(status: int) -> dict[str, Any]:
+    description, detail = _DOCUMENTED[status]
+    example = {"error": detail.model_dump()}
+    return {
+        "description": description,
+        "model": ErrorBody,
+        "content": {"application/json": {"example": example}},
+    }
+
+
+def status_of(error: RingbackError) -> int:
+    return _STATUS[error.kind]
+
+
+def error_content(
+    code: str, message: str, hint: str = "", retryable: bool = False
+) -> dict[str, Any]:
+    """The body of an error answer, as plain data (for REST, WebSocket and MCP alike)."""
+    return {
+        "error": {"code": code, "message": message, "hint": hint, "retryable": retryable},
+    }
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Let every error of ``app`` have the one body."""
+    app.add_exception_handler(RingbackError, _on_ringback_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+async def _on_ringback_error(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RingbackError):
+        raise error
+    status = status_of(error)
+    headers: dict[str, str] = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    content = error_content(error.code, error.message, error.hint, error.retryable)
+    return JSONResponse(content, status, headers)
+
+
+async def _on_invalid_request(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    details = error.errors()
+    if any(detail["type"] == "json_invalid" for detail in details):
+        return JSONResponse(
+            error_content(
+                "invalid_json", "The body is not valid JSON.", "Send a JSON object in UTF-8."
+            ),
+            HTTPStatus.BAD_REQUEST,
+        )
+    return JSONResponse(
+        error_content("invalid_request", validation_message(details), _hint(details)),
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    )
+
+
+def validation_message(details: Sequence[Mapping[str, Any]]) -> str:
+    """Pydantic's complaints as sentences, each of which names its field."""
+    complaints = [_complaint(detail) for detail in details[:MAX_COMPLAINTS]]
+    if len(details) > MAX_COMPLAINTS:
+        complaints.append(f"and {len(details) - MAX_COMPLAINTS} more")
+    return f"The request is not valid: {'; '.join(complaints)}."
+
+
+def _complaint(detail: Mapping[str, Any]) -> str:
+    context = detail.get("ctx", {})
+    path = [str(part) for part in detail["loc"] if part not in ("body", "query", "path")]
+    if "field" in context:
+        path.append(str(context["field"]))
+    name = ".".join(path)
+    kind = detail["type"]
+    if kind == "missing":
+        return f"`{name}` is required" if name else "a JSON body is required"
+    if kind in _NOT_AN_OBJECT:
+        where = f"`{name}`" if name else "the body"
+        return f"{where} must be a JSON object (sent as application/json)"
+    message = str(detail["msg"]).rstrip(".")
+    if kind not in ("rule", "unknown_field"):
+        message = message[:1].lower() + message[1:]
+        if message.startswith("value error, "):
+            message = message.removeprefix("value error, ")
+    if not name:
+        return f"the body: {message}"
+    return f"`{name}` {message}" if kind in ("rule", "unknown_field") else f"`{name}`: {message}"
+
+
+def _hint(details: Sequence[Mapping[str, Any]]) -> str:
+    for detail in details:
+        hint = detail.get("ctx", {}).get("hint")
+        if hint:
+            return str(hint)
+    return ""
+
+
+_HTTP_CODES = {
+    404: ("unknown_path", "There is nothing at this path.", "The API is described at /docs."),
+    405: ("method_not_allowed", "This path does not take this method.", "See the Allow header."),
+    413: ("body_too_large", "The body is too large.", ""),
+}
+
+
+async def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    fallback = (HTTPStatus(error.status_code).name.lower(), str(error.detail), "")
+    code, message, hint = _HTTP_CODES.get(error.status_code, fallback)
+    return JSONResponse(error_content(code, message, hint), error.status_code, error.headers)
+
+
+async def _on_bug(_: Request, error: Exception) -> JSONResponse:
+    """The answer to a fault of ours. The edge logs it, with its traceback."""
+    return JSONResponse(
+        error_content("internal_error", "Something went wrong here.", "", retryable=True),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )

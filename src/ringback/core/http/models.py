@@ -1,0 +1,106 @@
+"""The base of what crosses the API.
+
+Names are snake_case; requests may also use camelCase. An unknown field is refused, with the
+nearest known name, because a silently ignored setting is the hardest kind of mistake to find.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Depends, Query
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+from ringback.core.paging import DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest
+
+T = TypeVar("T")
+
+_CAMEL_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def snake_case(name: str) -> str:
+    """``sipAuthUser`` → ``sip_auth_user``; a run of capitals is one word (``allowedIPs`` →
+    ``allowed_ips``)."""
+    name = re.sub(r"([A-Z]{2,})s\b", lambda run: run.group(1).capitalize() + "s", name)
+    return _CAMEL_HUMP.sub("_", name).lower()
+
+
+def rule(message: str, hint: str = "", field: str | None = None) -> PydanticCustomError:
+    """A complaint for a validator to raise: ``message`` reads on from the field's name.
+
+    ``raise rule("must be a host name without a scheme")`` gives "`sip_host` must be …".
+    """
+    context = {"complaint": message, "hint": hint}
+    if field is not None:
+        context["field"] = field
+    return PydanticCustomError("rule", "{complaint}", context)
+
+
+def accept_camel_case(data: Mapping[str, Any], known: Mapping[str, object]) -> dict[str, Any]:
+    """``data`` with the camelCase spellings of ``known`` fields turned into snake_case.
+
+    Raises a validation error for a field that is not known, or that is given twice.
+    """
+    renamed: dict[str, Any] = {}
+    for key, value in data.items():
+        name = key if key in known else snake_case(key)
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            remedy = f": did you mean `{close[0]}`?" if close else ""
+            raise PydanticCustomError(
+                "unknown_field",
+                "is not a field of this request{remedy}",
+                {"field": key, "remedy": remedy, "hint": f"Its fields are: {', '.join(known)}."},
+            )
+        if name in renamed:
+            raise rule(f"is given twice, also as `{key}`", field=name)
+        renamed[name] = value
+    return renamed
+
+
+class ApiModel(BaseModel):
+    """Base of every request and response body."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_camel_case(cls, data: Any) -> Any:
+        return accept_camel_case(data, cls.model_fields) if isinstance(data, Mapping) else data
+
+
+def api_example(**example: Any) -> ConfigDict:
+    """``model_config = api_example(name="…")``: the example that the API docs show."""
+    return ConfigDict(json_schema_extra={"example": example})
+
+
+class PageOf(ApiModel, Generic[T]):
+    """One page of a list."""
+
+    items: list[T]
+    next_cursor: str | None
+    """Give it as ``cursor`` to get the next page; ``null`` on the last one."""
+
+
+def _page_request(
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_LIMIT, description="How many items to return at most.")
+    ] = DEFAULT_LIMIT,
+    cursor: Annotated[
+        str | None, Query(description="`next_cursor` of the page before.", max_length=200)
+    ] = None,
+) -> PageRequest:
+    return PageRequest(limit, cursor)
+
+
+Paging = Annotated[PageRequest, Depends(_page_request)]
+"""The dependency of a list route: ``?limit=&cursor=``."""
+
+
+def page_of(page: Page[T], to_item: Callable[[T], object]) -> dict[str, Any]:
+    """``page`` as the content of a :class:`PageOf`, each row through ``to_item``."""
+    return {"items": [to_item(row) for row in page.items], "next_cursor": page.next_cursor}
