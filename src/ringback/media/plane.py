@@ -41,14 +41,15 @@ class NegotiatedAudio:
     receive: bool = True
     rtcp_mux: bool = False
     remote_rtcp: RtpAddress | None = None
+    receive_codecs: tuple[tuple[int, str], ...] = ()
+    """Payload type and codec of everything the peer may switch to without a new offer; empty:
+    ``payload_type`` alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
     session_id: str
     bind_host: str = "0.0.0.0"
-    recording: str | None = None
-    """Path of the stereo WAV to write (left caller, right agent), or ``None``."""
     media_timeout: float = 60.0
     """Seconds without RTP on an active, unheld session until ``MediaTimedOut``."""
 
@@ -175,8 +176,12 @@ class MediaPlane(Protocol):
         """Set or change the phone leg's stream: at early media, answer, and every re-INVITE."""
         ...
 
-    def activate(self, session_id: str) -> None:
-        """The call is answered: recording, voice and the media timeout start now."""
+    def activate(self, session_id: str, recording: str | None = None) -> None:
+        """The call is answered: recording, voice and the media timeout start now.
+
+        ``recording`` is the path of the stereo WAV to write (left caller, right agent), or
+        ``None``. A second ``activate`` changes nothing.
+        """
         ...
 
     def start_voice(self, session_id: str, spec: VoiceSpec) -> None:
