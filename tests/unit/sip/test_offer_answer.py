@@ -1,0 +1,636 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringback.sip.offer_answer import (
+    TRANSITIONS,
+    LocalMedia,
+    MediaAddress,
+    Negotiated,
+    NegotiationState,
+    NotAcceptable,
+    OfferAnswer,
+    StateError,
+    Step,
+)
+from ringback.sip.sdp import MediaDescription, SessionDescription
+from ringback.sip.sdp_values import G722, PCMA, PCMU, Codec, Direction, PayloadFormat
+
+OPUS = Codec("opus", 48000, 2, "useinbandfec=1")
+LOCAL = LocalMedia("192.0.2.10", 10_000)
+PEER = LocalMedia("198.51.100.7", 20_000)
+EVENTS = Codec("telephone-event", 8000, fmtp="0-16")
+
+
+def machine(local: LocalMedia = LOCAL, session_id: int = 42) -> OfferAnswer:
+    return OfferAnswer(local, session_id)
+
+
+def sdp(
+    m: str = "audio 20000 RTP/AVP 8 0 101",
+    *lines: str,
+    host: str = "198.51.100.7",
+    session: str = "",
+) -> SessionDescription:
+    """A peer's description; ``lines`` follow the m-line and may hold further m-lines."""
+    family = "IP6" if ":" in host else "IP4"
+    head = f"v=0\no=peer 5 5 IN {family} {host}\ns=-\nc=IN {family} {host}\nt=0 0\n{session}\n"
+    tail = "\n".join([f"m={m}", "a=rtpmap:101 telephone-event/8000", *lines])
+    return SessionDescription.parse((head + tail + "\n").encode())
+
+
+def answered(oa: OfferAnswer, remote: SessionDescription) -> tuple[SessionDescription, Negotiated]:
+    oa.receive_offer(remote)
+    answer = oa.answer()
+    assert oa.negotiated is not None
+    return answer, oa.negotiated
+
+
+def wire(description: SessionDescription) -> SessionDescription:
+    """As the peer reads it."""
+    return SessionDescription.parse(bytes(description))
+
+
+# ---- the first offer ------------------------------------------------------------------------
+
+
+def test_an_offer_lists_our_codecs_in_order_with_dtmf_and_ptime() -> None:
+    assert bytes(machine().offer()).decode().split("\r\n") == [
+        "v=0",
+        "o=- 42 0 IN IP4 192.0.2.10",
+        "s=-",
+        "c=IN IP4 192.0.2.10",
+        "t=0 0",
+        "m=audio 10000 RTP/AVP 8 0 101",
+        "a=rtpmap:8 PCMA/8000",
+        "a=rtpmap:0 PCMU/8000",
+        "a=rtpmap:101 telephone-event/8000",
+        "a=fmtp:101 0-16",
+        "a=ptime:20",
+        "a=sendrecv",
+        "",
+    ]
+
+
+def test_an_offer_numbers_dynamic_codecs_and_gives_each_clock_rate_its_dtmf() -> None:
+    media = machine(replace(LOCAL, codecs=(OPUS, G722, PCMA))).offer().media[0]
+    assert media.payload_formats == (
+        PayloadFormat(96, OPUS),
+        PayloadFormat(9, G722),
+        PayloadFormat(8, PCMA),
+        PayloadFormat(101, Codec("telephone-event", 48000, fmtp="0-16")),
+        PayloadFormat(97, EVENTS),
+    )
+
+
+def test_an_offer_without_dtmf_lists_none() -> None:
+    assert machine(replace(LOCAL, dtmf=False)).offer().media[0].formats == ("8", "0")
+
+
+def test_an_rtcp_port_that_is_not_the_next_one_is_said() -> None:
+    assert machine(replace(LOCAL, rtcp_port=10_001)).offer().media[0].rtcp is None
+    rtcp = machine(replace(LOCAL, rtcp_port=11_001)).offer().media[0].rtcp
+    assert rtcp is not None
+    assert rtcp.port == 11_001
+
+
+def test_an_ipv6_host_is_offered_as_ip6() -> None:
+    assert b"c=IN IP6 2001:db8::1\r\n" in bytes(machine(replace(LOCAL, host="2001:db8::1")).offer())
+
+
+# ---- answering ------------------------------------------------------------------------------
+
+
+def test_an_answer_takes_the_first_of_the_offerers_codecs_that_we_support() -> None:
+    answer, negotiated = answered(machine(), sdp("audio 20000 RTP/AVP 18 0 8 101"))
+    assert negotiated == Negotiated(
+        remote=MediaAddress("198.51.100.7", 20_000),
+        remote_rtcp=MediaAddress("198.51.100.7", 20_001),
+        codec="PCMU",
+        payload_type=0,
+        clock_rate=8000,
+        channels=1,
+        ptime=20,
+        dtmf_payload_type=101,
+        send=True,
+        receive=True,
+        held_by_remote=False,
+        rtcp_mux=False,
+        profile="RTP/AVP",
+        receive_formats=(PayloadFormat(0, PCMU), PayloadFormat(101, EVENTS)),
+    )
+    assert answer.media[0].formats == ("0", "101")
+    assert answer.media[0].port == 10_000
+
+
+def test_our_preference_wins_when_told_to() -> None:
+    _, negotiated = answered(machine(replace(LOCAL, prefer_local=True)), sdp())
+    assert (negotiated.codec, negotiated.payload_type) == ("PCMA", 8)
+    reverse = replace(LOCAL, prefer_local=True, codecs=(PCMU, PCMA))
+    _, negotiated = answered(machine(reverse), sdp())
+    assert (negotiated.codec, negotiated.payload_type) == ("PCMU", 0)
+
+
+def test_an_answer_mirrors_the_offerers_payload_types() -> None:
+    remote = sdp(
+        "audio 20000 RTP/AVP 111 110 100",
+        "a=rtpmap:111 OPUS/48000/2",
+        "a=rtpmap:110 telephone-event/48000",
+        "a=rtpmap:100 telephone-event/8000",
+    )
+    answer, negotiated = answered(machine(replace(LOCAL, codecs=(OPUS, PCMA))), remote)
+    assert answer.media[0].formats == ("111", "110")
+    assert answer.media[0].payload_formats[0].codec == OPUS
+    assert (negotiated.codec, negotiated.payload_type) == ("opus", 111)
+    assert (negotiated.clock_rate, negotiated.channels) == (48000, 2)
+    assert negotiated.dtmf_payload_type == 110
+
+
+def test_dtmf_at_another_clock_rate_than_the_codec_is_not_agreed() -> None:
+    remote = sdp("audio 20000 RTP/AVP 111 101", "a=rtpmap:111 opus/48000/2")
+    answer, negotiated = answered(machine(replace(LOCAL, codecs=(OPUS,))), remote)
+    assert negotiated.dtmf_payload_type is None
+    assert answer.media[0].formats == ("111",)
+
+
+def test_no_dtmf_is_agreed_when_either_side_has_none() -> None:
+    assert answered(machine(), sdp("audio 20000 RTP/AVP 8"))[1].dtmf_payload_type is None
+    silent = machine(replace(LOCAL, dtmf=False))
+    assert answered(silent, sdp())[1].dtmf_payload_type is None
+
+
+def test_other_sections_are_rejected_in_place() -> None:
+    remote = sdp(
+        "video 30000 RTP/AVP 99",
+        "m=audio 20000 RTP/AVP 8",
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
+        "m=audio 20002 RTP/AVP 8",
+    )
+    answer, negotiated = answered(machine(), remote)
+    assert [(media.kind, media.port) for media in answer.media] == [
+        ("video", 0),
+        ("audio", 10_000),
+        ("application", 0),
+        ("audio", 0),
+    ]
+    assert answer.media[2].protocol == "UDP/DTLS/SCTP"
+    assert answer.media[2].formats == ("webrtc-datachannel",)
+    assert negotiated.remote.port == 20_000
+
+
+def test_of_a_secure_and_a_plain_section_the_plain_one_is_taken() -> None:
+    remote = sdp("audio 20002 RTP/SAVP 8", "m=audio 20000 RTP/AVP 8 101")
+    answer, negotiated = answered(machine(), remote)
+    assert [media.port for media in answer.media] == [0, 10_000]
+    assert negotiated.remote.port == 20_000
+
+
+def test_the_feedback_profile_is_agreed_to_and_mirrored() -> None:
+    answer, negotiated = answered(machine(), sdp("audio 20000 RTP/AVPF 8 101"))
+    assert answer.media[0].protocol == "RTP/AVPF"
+    assert negotiated.profile == "RTP/AVPF"
+
+
+@pytest.mark.parametrize(
+    ("m", "lines", "warning"),
+    [
+        ("audio 20000 RTP/SAVP 8", ("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x",), 302),
+        ("audio 20000 UDP/TLS/RTP/SAVPF 8", (), 302),
+        ("audio 20000 TCP/MSRP 8", (), 302),
+        ("audio 20000 RTP/AVP 18 101", (), 305),
+        ("audio 20000 RTP/AVP 101 13", (), 305),
+        ("audio 0 RTP/AVP 8", (), 304),
+        ("video 20000 RTP/AVP 99", (), 304),
+    ],
+)
+def test_an_offer_without_a_stream_for_us_is_not_acceptable(
+    m: str, lines: tuple[str, ...], warning: int
+) -> None:
+    oa = machine()
+    with pytest.raises(NotAcceptable) as caught:
+        oa.receive_offer(sdp(m, *lines))
+    assert caught.value.warning_code == warning
+    assert oa.state is NegotiationState.NO_SDP
+
+
+def test_srtp_is_agreed_to_as_soon_as_the_profile_is_listed() -> None:
+    local = replace(LOCAL, profiles=("RTP/SAVP", "RTP/AVP"))
+    _, negotiated = answered(machine(local), sdp("audio 20000 RTP/SAVP 8"))
+    assert negotiated.profile == "RTP/SAVP"
+
+
+def test_an_offer_without_any_section_or_address_is_not_acceptable() -> None:
+    with pytest.raises(NotAcceptable):
+        machine().receive_offer(SessionDescription.parse(b"o=- 1 1 IN IP4 h\n"))
+    with pytest.raises(NotAcceptable) as caught:
+        machine().receive_offer(SessionDescription.parse(b"m=audio 4000 RTP/AVP 8\n"))
+    assert caught.value.warning_code == 301
+
+
+@pytest.mark.parametrize(
+    ("lines", "milliseconds"),
+    [
+        (("a=ptime:30",), 30),
+        (("a=ptime:25",), 20),
+        (("a=ptime:5",), 10),
+        (("a=ptime:200",), 60),
+        (("a=ptime:60", "a=maxptime:40"), 40),
+        (("a=maxptime:10",), 10),
+        ((), 20),
+    ],
+)
+def test_the_packet_time_follows_the_peer_within_bounds(
+    lines: tuple[str, ...], milliseconds: int
+) -> None:
+    answer, negotiated = answered(machine(), sdp("audio 20000 RTP/AVP 8", *lines))
+    assert negotiated.ptime == milliseconds
+    assert answer.media[0].ptime == milliseconds
+
+
+def test_rtcp_goes_where_the_peer_says() -> None:
+    explicit = sdp("audio 20000 RTP/AVP 8", "a=rtcp:20005 IN IP4 198.51.100.9")
+    assert answered(machine(), explicit)[1].remote_rtcp == MediaAddress("198.51.100.9", 20_005)
+    port_only = sdp("audio 20000 RTP/AVP 8", "a=rtcp:20005")
+    assert answered(machine(), port_only)[1].remote_rtcp == MediaAddress("198.51.100.7", 20_005)
+
+
+def test_rtcp_mux_is_agreed_to_when_offered_and_wanted() -> None:
+    remote = sdp("audio 20000 RTP/AVP 8", "a=rtcp-mux", "a=rtcp:20005")
+    answer, negotiated = answered(machine(), remote)
+    assert answer.media[0].rtcp_mux
+    assert negotiated.rtcp_mux
+    assert negotiated.remote_rtcp == negotiated.remote
+    answer, negotiated = answered(machine(replace(LOCAL, rtcp_mux=False)), remote)
+    assert not answer.media[0].rtcp_mux
+    assert not negotiated.rtcp_mux
+
+
+def test_the_times_of_the_offer_are_those_of_the_answer() -> None:
+    remote = replace(sdp(), times=("100 200",))
+    assert answered(machine(), remote)[0].times == ("100 200",)
+
+
+def test_a_media_level_address_wins() -> None:
+    remote = sdp("audio 20000 RTP/AVP 8", "c=IN IP6 2001:db8::9")
+    assert answered(machine(), remote)[1].remote == MediaAddress("2001:db8::9", 20_000)
+
+
+# ---- hold and direction ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("offered", "answer", "send", "receive"),
+    [
+        ("sendrecv", "sendrecv", True, True),
+        ("sendonly", "recvonly", False, True),
+        ("recvonly", "sendonly", True, False),
+        ("inactive", "inactive", False, False),
+    ],
+)
+def test_the_direction_of_an_answer_follows_the_offer(
+    offered: str, answer: str, send: bool, receive: bool
+) -> None:
+    ours, negotiated = answered(machine(), sdp("audio 20000 RTP/AVP 8", f"a={offered}"))
+    assert ours.media[0].direction is Direction(answer)
+    assert (negotiated.send, negotiated.receive) == (send, receive)
+    assert negotiated.held_by_remote == (not send)
+
+
+def test_a_session_level_direction_counts() -> None:
+    assert answered(machine(), sdp(session="a=sendonly"))[1].held_by_remote
+
+
+def test_an_old_style_hold_by_a_null_address_is_a_hold() -> None:
+    answer, negotiated = answered(machine(), sdp(host="0.0.0.0"))
+    assert negotiated.held_by_remote
+    assert not negotiated.send
+    assert answer.media[0].direction is Direction.RECVONLY
+
+
+def test_the_peer_holds_and_resumes() -> None:
+    oa = machine()
+    answered(oa, sdp())
+    answer, negotiated = answered(oa, sdp("audio 20000 RTP/AVP 8 0 101", "a=sendonly"))
+    assert negotiated.held_by_remote
+    assert answer.origin.version == "1"
+    answer, negotiated = answered(oa, sdp())
+    assert not negotiated.held_by_remote
+    assert (negotiated.send, negotiated.receive) == (True, True)
+    assert answer.origin.version == "2"
+
+
+def test_we_hold_and_resume() -> None:
+    us, them = machine(), machine(PEER, 7)
+    them.receive_offer(wire(us.offer()))
+    us.receive_answer(wire(them.answer()))
+    hold = us.offer(direction=Direction.SENDONLY)
+    them.receive_offer(wire(hold))
+    held = us.receive_answer(wire(them.answer()))
+    assert (held.send, held.receive) == (True, False)
+    assert not held.held_by_remote
+    assert them.negotiated is not None
+    assert them.negotiated.held_by_remote
+    them.receive_offer(wire(us.offer(direction=Direction.SENDRECV)))
+    resumed = us.receive_answer(wire(them.answer()))
+    assert (resumed.send, resumed.receive) == (True, True)
+    assert us.local_description is not None
+    assert us.local_description.origin.version == "2"
+
+
+def test_our_hold_stands_when_the_peer_reoffers() -> None:
+    us = machine()
+    us.offer(direction=Direction.SENDONLY)
+    us.receive_answer(sdp("audio 20000 RTP/AVP 8", "a=recvonly"))
+    answer, negotiated = answered(us, sdp())
+    assert answer.media[0].direction is Direction.SENDONLY
+    assert not negotiated.receive
+
+
+def test_both_sides_holding_is_inactive() -> None:
+    us = machine()
+    us.offer(direction=Direction.SENDONLY)
+    us.receive_answer(sdp("audio 20000 RTP/AVP 8", "a=recvonly"))
+    answer, _ = answered(us, sdp("audio 20000 RTP/AVP 8", "a=sendonly"))
+    assert answer.media[0].direction is Direction.INACTIVE
+
+
+# ---- the peer answers -----------------------------------------------------------------------
+
+
+def test_the_answerers_first_codec_is_what_we_send() -> None:
+    oa = machine()
+    oa.offer()
+    negotiated = oa.receive_answer(sdp("audio 20000 RTP/AVP 0 8 101"))
+    assert (negotiated.codec, negotiated.payload_type) == ("PCMU", 0)
+    assert [item.payload_type for item in negotiated.receive_formats] == [8, 0, 101]
+
+
+def test_we_send_under_the_answerers_numbers_and_receive_under_ours() -> None:
+    oa = machine(replace(LOCAL, codecs=(OPUS,)))
+    oa.offer()
+    remote = sdp(
+        "audio 20000 RTP/AVP 120 121",
+        "a=rtpmap:120 opus/48000/2",
+        "a=rtpmap:121 telephone-event/48000",
+    )
+    negotiated = oa.receive_answer(remote)
+    assert negotiated.payload_type == 120
+    assert negotiated.dtmf_payload_type == 121
+    assert [item.payload_type for item in negotiated.receive_formats] == [96, 101]
+
+
+@pytest.mark.parametrize(
+    ("m", "warning"),
+    [
+        ("audio 0 RTP/AVP 8", 304),
+        ("audio 20000 RTP/SAVP 8", 302),
+        ("audio 20000 RTP/AVP 18", 305),
+        ("audio 20000 RTP/AVP 101", 305),
+    ],
+)
+def test_an_answer_that_takes_nothing_is_not_acceptable(m: str, warning: int) -> None:
+    oa = machine()
+    oa.offer()
+    with pytest.raises(NotAcceptable) as caught:
+        oa.receive_answer(sdp(m))
+    assert caught.value.warning_code == warning
+    assert oa.state is NegotiationState.LOCAL_OFFER
+    assert oa.receive_answer(sdp()).codec == "PCMA"
+
+
+def test_an_answer_without_sections_or_without_an_address_is_not_acceptable() -> None:
+    oa = machine()
+    oa.offer()
+    with pytest.raises(NotAcceptable):
+        oa.receive_answer(SessionDescription.parse(b"o=- 1 1 IN IP4 h\n"))
+    with pytest.raises(NotAcceptable):
+        oa.receive_answer(SessionDescription.parse(b"m=audio 4000 RTP/AVP 8\n"))
+
+
+def test_a_late_offer_is_answered_in_the_ack() -> None:
+    us, them = machine(), machine(PEER, 7)
+    late = us.offer()
+    them.receive_offer(wire(late))
+    negotiated = us.receive_answer(wire(them.answer()))
+    assert negotiated.remote == MediaAddress("198.51.100.7", 20_000)
+    assert us.state is them.state is NegotiationState.STABLE
+
+
+def test_a_second_answer_to_our_offer_moves_the_media() -> None:
+    oa = machine()
+    oa.offer()
+    oa.receive_answer(sdp())
+    moved = oa.receive_answer(sdp("audio 30000 RTP/AVP 0", host="198.51.100.8"))
+    assert moved.remote == MediaAddress("198.51.100.8", 30_000)
+    assert oa.negotiated == moved
+
+
+def test_a_second_answer_is_refused_once_the_peer_has_offered() -> None:
+    oa = machine()
+    oa.offer()
+    oa.receive_answer(sdp())
+    answered(oa, sdp())
+    with pytest.raises(StateError):
+        oa.receive_answer(sdp())
+
+
+# ---- later rounds ---------------------------------------------------------------------------
+
+
+def test_the_version_grows_only_when_the_description_changed() -> None:
+    oa = machine()
+    first, _ = answered(oa, sdp())
+    second, _ = answered(oa, sdp())
+    assert first.origin.version == second.origin.version == "0"
+    third, negotiated = answered(oa, sdp("audio 20000 RTP/AVP 0 101"))
+    assert third.origin.version == "1"
+    assert negotiated.codec == "PCMU"
+    assert first.origin.session_id == third.origin.session_id == "42"
+
+
+def test_a_reoffer_keeps_the_numbers_learned_from_the_peer() -> None:
+    oa = machine(replace(LOCAL, codecs=(OPUS, PCMA)))
+    answered(
+        oa,
+        SessionDescription.parse(
+            b"o=- 1 1 IN IP4 h\nc=IN IP4 198.51.100.7\nm=audio 20000 RTP/AVP 101 96\n"
+            b"a=rtpmap:101 opus/48000/2\na=rtpmap:96 telephone-event/48000\n"
+        ),
+    )
+    formats = {str(item.codec): item.payload_type for item in oa.offer().media[0].payload_formats}
+    assert formats["opus/48000/2"] == 101
+    assert formats["telephone-event/48000"] == 96
+    assert len(set(formats.values())) == len(formats)
+
+
+def test_a_number_that_the_peer_gave_another_meaning_is_not_used_twice() -> None:
+    oa = machine(replace(LOCAL, codecs=(OPUS, PCMA)))
+    oa.offer()
+    oa.rollback()
+    answered(
+        oa,
+        SessionDescription.parse(
+            b"c=IN IP4 198.51.100.7\nm=audio 20000 RTP/AVP 8\na=rtpmap:8 opus/48000/2\n"
+        ),
+    )
+    formats = {str(item.codec): item.payload_type for item in oa.offer().media[0].payload_formats}
+    assert formats["opus/48000/2"] == 8
+    assert formats["PCMA/8000"] != 8
+
+
+def test_a_reoffer_keeps_every_section_in_its_place() -> None:
+    oa = machine()
+    answered(oa, sdp("video 30000 RTP/AVP 99", "m=audio 20000 RTP/AVP 8 101"))
+    offer = oa.offer(direction=Direction.SENDONLY)
+    assert [(media.kind, media.port) for media in offer.media] == [("video", 0), ("audio", 10_000)]
+    negotiated = oa.receive_answer(sdp("video 0 RTP/AVP 99", "m=audio 20000 RTP/AVP 8 101"))
+    assert negotiated.remote.port == 20_000
+
+
+def test_a_reoffer_keeps_profile_and_rtcp_mux() -> None:
+    oa = machine()
+    answered(oa, sdp("audio 20000 RTP/AVPF 8", "a=rtcp-mux"))
+    media = oa.offer().media[0]
+    assert media.protocol == "RTP/AVPF"
+    assert media.rtcp_mux
+
+
+def test_the_section_in_use_is_kept_when_several_fit() -> None:
+    oa = machine()
+    answered(oa, sdp("audio 20000 RTP/SAVP 8", "m=audio 20002 RTP/AVP 8"))
+    answer, negotiated = answered(oa, sdp("audio 20000 RTP/AVP 8", "m=audio 20002 RTP/AVP 8"))
+    assert [media.port for media in answer.media] == [0, 10_000]
+    assert negotiated.remote.port == 20_002
+
+
+def test_a_codec_change_is_offered() -> None:
+    us, them = machine(), machine(PEER, 7)
+    them.receive_offer(wire(us.offer()))
+    us.receive_answer(wire(them.answer()))
+    offer = us.offer(codecs=(PCMU,))
+    assert offer.media[0].formats == ("0", "101")
+    them.receive_offer(wire(offer))
+    assert us.receive_answer(wire(them.answer())).codec == "PCMU"
+
+
+def test_a_new_local_address_shows_in_the_next_offer() -> None:
+    oa = machine()
+    answered(oa, sdp())
+    oa.local = replace(LOCAL, host="203.0.113.5", port=12_000)
+    offer = oa.offer()
+    assert offer.origin.address == "203.0.113.5"
+    assert offer.origin.version == "1"
+    assert offer.media[0].port == 12_000
+
+
+def test_a_refused_reoffer_leaves_everything_as_it_was() -> None:
+    oa = machine()
+    answered(oa, sdp())
+    before = oa.negotiated
+    oa.offer(direction=Direction.INACTIVE)
+    oa.rollback()
+    assert oa.state is NegotiationState.STABLE
+    assert oa.negotiated == before
+    assert oa.direction is Direction.SENDRECV
+    assert oa.offer().origin.version == "2"
+
+
+def test_a_refused_remote_offer_leaves_everything_as_it_was() -> None:
+    oa = machine()
+    oa.offer()
+    oa.receive_answer(sdp())
+    before = (oa.negotiated, oa.remote_description)
+    oa.receive_offer(sdp("audio 1234 RTP/AVP 8", "a=inactive"))
+    oa.rollback()
+    assert (oa.negotiated, oa.remote_description) == before
+    assert oa.receive_answer(sdp("audio 5678 RTP/AVP 8")).remote.port == 5678
+
+
+def test_a_bad_reoffer_does_not_end_the_session() -> None:
+    oa = machine()
+    answered(oa, sdp())
+    with pytest.raises(NotAcceptable):
+        oa.receive_offer(sdp("audio 20000 RTP/AVP 18"))
+    assert oa.state is NegotiationState.STABLE
+
+
+# ---- the table ------------------------------------------------------------------------------
+
+
+def perform(oa: OfferAnswer, step: Step) -> None:
+    match step:
+        case Step.SEND_OFFER:
+            oa.offer()
+        case Step.RECEIVE_OFFER:
+            oa.receive_offer(sdp())
+        case Step.SEND_ANSWER:
+            oa.answer()
+        case Step.RECEIVE_ANSWER:
+            oa.receive_answer(sdp())
+        case Step.ROLLBACK:
+            oa.rollback()
+
+
+@given(st.lists(st.sampled_from(list(Step)), max_size=12))
+def test_every_order_of_steps_follows_the_table(steps: list[Step]) -> None:
+    oa = machine()
+    offered_last = False
+    for step in steps:
+        state = oa.state
+        allowed = (state, step) in TRANSITIONS
+        if (state, step) == (NegotiationState.STABLE, Step.RECEIVE_ANSWER):
+            allowed = offered_last
+        if not allowed:
+            with pytest.raises(StateError):
+                perform(oa, step)
+            assert oa.state is state
+            continue
+        perform(oa, step)
+        after = TRANSITIONS[state, step]
+        if after is not None:
+            assert oa.state is after
+        else:
+            assert oa.state in (NegotiationState.NO_SDP, NegotiationState.STABLE)
+        assert (oa.state is NegotiationState.STABLE) <= (oa.negotiated is not None)
+        if oa.state is NegotiationState.STABLE and step is not Step.ROLLBACK:
+            offered_last = step is Step.RECEIVE_ANSWER
+
+
+codec_lists = st.lists(
+    st.sampled_from([PCMA, PCMU, G722, OPUS, Codec("L16", 16000)]),
+    min_size=1,
+    unique_by=lambda codec: codec.key,
+).map(tuple)
+
+
+@given(codec_lists, codec_lists, st.booleans(), st.sampled_from(list(Direction)))
+def test_two_machines_always_agree_with_each_other(
+    ours: tuple[Codec, ...], theirs: tuple[Codec, ...], prefer: bool, direction: Direction
+) -> None:
+    us = machine(replace(LOCAL, codecs=ours))
+    them = machine(replace(PEER, codecs=theirs, prefer_local=prefer), 7)
+    offer = wire(us.offer(direction=direction))
+    common = [codec for codec in ours if codec in theirs]
+    if not common:
+        with pytest.raises(NotAcceptable):
+            them.receive_offer(offer)
+        return
+    them.receive_offer(offer)
+    mine = us.receive_answer(wire(them.answer()))
+    peer = them.negotiated
+    assert peer is not None
+    assert (mine.codec, mine.payload_type) == (peer.codec, peer.payload_type)
+    assert mine.codec == (next(c for c in theirs if c in common) if prefer else common[0]).name
+    assert mine.dtmf_payload_type == peer.dtmf_payload_type is not None
+    assert (mine.send, mine.receive) == (peer.receive, peer.send)
+    assert mine.remote == MediaAddress(PEER.host, PEER.port)
+    assert peer.remote == MediaAddress(LOCAL.host, LOCAL.port)
+
+
+def test_a_rejected_section_has_nothing_but_its_line() -> None:
+    answer, _ = answered(machine(), sdp("video 30000 RTP/AVP 99", "m=audio 20000 RTP/AVP 8"))
+    assert answer.media[0] == MediaDescription("video", 0, "RTP/AVP", ("99",))
