@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from ringback.core.paging import DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest
@@ -60,6 +60,28 @@ def accept_camel_case(data: Mapping[str, Any], known: Mapping[str, object]) -> d
             raise rule(f"is given twice, also as `{key}`", field=name)
         renamed[name] = value
     return renamed
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise rule("must be one line without control characters")
+    return text
+
+
+def _no_controls(text: str) -> str:
+    if any(ord(char) < 32 and char not in "\t\n\r" for char in text):
+        raise rule("must not hold control characters")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+"""A single line of printable characters, of any length (also empty)."""
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), Line]
+"""What people call something: 1 to 100 printable characters."""
+
+Prose = Annotated[str, AfterValidator(_no_controls)]
+"""Text of several lines."""
 
 
 class ApiModel(BaseModel):
