@@ -1,0 +1,59 @@
+"""What happens to media, counted. One object per session; the plane adds them up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(slots=True)
+class MediaCounters:
+    """Plain counters of one session (or, summed, of a process). ``dropped_*`` names the reason."""
+
+    packets_received: int = 0
+    """RTP packets that were taken in (audio, comfort noise and telephone events)."""
+    packets_sent: int = 0
+    packets_late: int = 0
+    packets_duplicate: int = 0
+    packets_lost: int = 0
+    frames_concealed: int = 0
+    rtcp_received: int = 0
+    rtcp_sent: int = 0
+    dtmf_received: int = 0
+    dtmf_sent: int = 0
+
+    dropped_malformed: int = 0
+    dropped_not_rtp: int = 0
+    """STUN, DTLS and whatever else is thrown at a media port."""
+    dropped_wrong_source: int = 0
+    dropped_wrong_ssrc: int = 0
+    dropped_payload_type: int = 0
+    dropped_direction: int = 0
+    """Audio that came although we had said that we do not receive."""
+    dropped_early: int = 0
+    """RTP before anything was negotiated."""
+    dropped_late: int = 0
+    """Too late for playout, a duplicate, or beyond the jitter buffer's bound."""
+    send_failed: int = 0
+    """Datagrams that the kernel refused (buffer full, no route)."""
+
+    playout_full: int = 0
+    playout_cleared_ms: int = 0
+    playout_discarded_ms: int = 0
+    """Agent audio whose time came while the call was on hold."""
+    ear_errors: int = 0
+
+    streams_attached: int = 0
+    streams_refused: int = 0
+    stream_audio_dropped: int = 0
+    """Frames not sent to a stream that reads too slowly."""
+    stream_events_dropped: int = 0
+    stream_slow_closed: int = 0
+    stream_messages_rejected: int = 0
+
+    recording_frames_dropped: int = 0
+    recording_errors: int = 0
+
+    def add(self, other: MediaCounters) -> None:
+        for field in fields(self):
+            name = field.name
+            setattr(self, name, getattr(self, name) + getattr(other, name))

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from ringback.core.clock import SystemClock
+from ringback.media.pacer import (
+    FRAME_SECONDS,
+    MAX_CATCH_UP_FRAMES,
+    SLOTS,
+    Pacer,
+    PacerLoop,
+    Subscription,
+)
+
+
+class Ticks:
+    """Remembers when it was ticked and how many frames were given up before."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.skipped: list[int] = []
+
+    def __call__(self, now: float, skipped: int) -> None:
+        self.times.append(now)
+        self.skipped.append(skipped)
+
+
+def drive(pacer: Pacer, until: float) -> None:
+    """Wake exactly when the pacer wants to be woken."""
+    while (due := pacer.next_due()) is not None and due <= until:
+        pacer.run_due(due)
+
+
+def test_a_session_is_ticked_every_20_ms_on_an_absolute_schedule() -> None:
+    pacer = Pacer(100.0)
+    ticks = Ticks()
+    pacer.add(ticks, 100.0)
+    drive(pacer, 110.0)
+    assert len(ticks.times) == 500
+    assert ticks.times == pytest.approx([100.0 + 0.02 * (n + 1) for n in range(500)])
+
+
+def test_sessions_are_spread_over_the_slots_of_a_frame() -> None:
+    pacer = Pacer(0.0)
+    subscriptions = [pacer.add(Ticks(), 0.0) for _ in range(SLOTS * 3)]
+    assert sorted(each.slot for each in subscriptions) == sorted(list(range(SLOTS)) * 3)
+
+
+def test_the_least_loaded_slot_gets_the_next_session() -> None:
+    pacer = Pacer(0.0)
+    subscriptions = [pacer.add(Ticks(), 0.0) for _ in range(SLOTS)]
+    pacer.remove(subscriptions[7])
+    assert pacer.add(Ticks(), 0.0).slot == 7
+
+
+def test_waking_late_delays_one_frame_and_does_not_drift() -> None:
+    pacer = Pacer(0.0)
+    ticks = Ticks()
+    pacer.add(ticks, 0.0)
+    pacer.run_due(0.027)
+    assert pacer.next_due() == pytest.approx(0.04)
+    assert pacer.counters.overruns == 0
+
+
+def test_a_short_stall_is_made_up_for_frame_by_frame() -> None:
+    pacer = Pacer(0.0)
+    ticks = Ticks()
+    pacer.add(ticks, 0.0)
+    pacer.run_due(0.061)
+    assert ticks.times == [0.061] * 3
+    assert ticks.skipped == [0, 0, 0]
+    assert pacer.counters.overruns == 2
+    assert pacer.counters.skipped == 0
+
+
+def test_a_long_stall_gives_up_frames_beyond_the_bound_and_says_how_many() -> None:
+    pacer = Pacer(0.0)
+    ticks = Ticks()
+    pacer.add(ticks, 0.0)
+    pacer.run_due(0.5 + 0.001)
+    played = MAX_CATCH_UP_FRAMES + 1
+    assert len(ticks.times) == played
+    assert ticks.skipped == [25 - played, 0, 0, 0]
+    assert pacer.counters.skipped == 25 - played
+    assert pacer.next_due() == pytest.approx(0.52)
+
+
+def test_frames_played_and_given_up_always_add_up_to_the_time_that_passed() -> None:
+    pacer = Pacer(0.0)
+    ticks = Ticks()
+    pacer.add(ticks, 0.0)
+    for wake in (0.02, 0.1, 0.11, 0.9, 0.93, 3.0, 3.001, 10.0):
+        pacer.run_due(wake + 1e-6)
+    assert len(ticks.times) + sum(ticks.skipped) == 500
+
+
+def test_a_failing_session_stops_neither_the_others_nor_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pacer = Pacer(0.0)
+    calls = 0
+
+    def fail(now: float, skipped: int) -> None:
+        nonlocal calls
+        calls += 1
+        raise RuntimeError("broken call")
+
+    pacer.add(fail, 0.0)
+    others = [Ticks() for _ in range(SLOTS)]
+    for other in others:
+        pacer.add(other, 0.0)
+    with caplog.at_level(logging.ERROR):
+        drive(pacer, 1.0)
+    assert calls >= 49
+    assert all(len(other.times) >= 49 for other in others)
+    assert pacer.counters.errors == calls
+    assert len(caplog.records) == 1
+
+
+def test_a_session_that_leaves_is_ticked_no_more_even_within_the_same_slot_run() -> None:
+    pacer = Pacer(0.0)
+    later = Ticks()
+    subscriptions: list[Subscription] = []
+    pacer.add(lambda now, skipped: pacer.remove(subscriptions[-1]), 0.0)
+    for _ in range(SLOTS - 1):
+        pacer.add(Ticks(), 0.0)
+    subscriptions.append(pacer.add(later, 0.0))
+    assert subscriptions[-1].slot == 0
+    drive(pacer, 0.1)
+    assert later.times == []
+
+
+def test_without_sessions_there_is_nothing_to_wake_for() -> None:
+    pacer = Pacer(0.0)
+    subscription = pacer.add(Ticks(), 0.0)
+    pacer.remove(subscription)
+    pacer.remove(subscription)
+    assert pacer.next_due() is None
+    assert len(pacer) == 0
+
+
+def test_a_slot_that_was_idle_starts_now_and_not_where_it_stopped() -> None:
+    pacer = Pacer(0.0)
+    pacer.remove(pacer.add(Ticks(), 0.0))
+    ticks = Ticks()
+    pacer.add(ticks, 60.0)
+    pacer.run_due(60.0 + FRAME_SECONDS)
+    assert len(ticks.times) == 1
+    assert ticks.skipped == [0]
+
+
+def test_the_loop_driver_ticks_and_leaves_no_timer_behind() -> None:
+    async def run() -> None:
+        ticked = asyncio.Event()
+        pacer = PacerLoop(SystemClock())
+        subscription = pacer.add(lambda now, skipped: ticked.set())
+        await asyncio.wait_for(ticked.wait(), 5)
+        pacer.remove(subscription)
+        assert pacer._timer is None
+        assert len(pacer) == 0
+
+    asyncio.run(run())
+
+
+def test_a_session_that_leaves_in_its_own_tick_leaves_no_timer_behind() -> None:
+    async def run() -> None:
+        pacer = PacerLoop(SystemClock())
+        done = asyncio.Event()
+
+        def leave(now: float, skipped: int) -> None:
+            pacer.remove(subscription)
+            done.set()
+
+        subscription = pacer.add(leave)
+        await asyncio.wait_for(done.wait(), 5)
+        assert pacer._timer is None
+
+    asyncio.run(run())
