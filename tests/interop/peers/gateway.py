@@ -149,11 +149,20 @@ class EventStream:
         kind: str,
         where: Callable[[dict[str, Any]], bool] = lambda event: True,
         timeout: float = 20.0,
+        after: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """The first event of this type that fits, past or to come."""
+        """The first event of this type that fits, past or to come; with ``after``, the first
+        behind that one."""
 
         def found() -> dict[str, Any] | None:
-            return next((e for e in self._events if e.get("type") == kind and where(e)), None)
+            start = (
+                0
+                if after is None
+                else next(i + 1 for i, e in enumerate(self._events) if e is after)
+            )
+            return next(
+                (e for e in self._events[start:] if e.get("type") == kind and where(e)), None
+            )
 
         with self._changed:
             self._changed.wait_for(lambda: found() is not None, timeout)
@@ -161,6 +170,10 @@ class EventStream:
         if event is None:
             raise PeerFailed(f"no {kind} event within {timeout:g} s among {self._events}")
         return event
+
+    def count(self, kind: str) -> int:
+        with self._changed:
+            return sum(e.get("type") == kind for e in self._events)
 
     def wait_state(self, call_id: str, state: str, timeout: float = 20.0) -> dict[str, Any]:
         return self.wait(

@@ -1,0 +1,191 @@
+"""The SIP platform: one listening stack, its registrations and its legs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+import structlog
+
+from ringback.connectors.contract import (
+    CallSink,
+    Capability,
+    DialRequest,
+    LegControl,
+)
+from ringback.connectors.sip.directory import SipDirectory, TrunkAccount
+from ringback.connectors.sip.inbound import InboundCalls, InboundLeg
+from ringback.connectors.sip.leg import LegServices, SipLeg
+from ringback.connectors.sip.outbound import OutboundLeg
+from ringback.connectors.sip.registrations import Registrations
+from ringback.core.end_reason import EndReason
+from ringback.core.errors import UpstreamFailed
+from ringback.media.plane import MediaPlane
+from ringback.net.resolver import ResolutionFailed, Resolver
+from ringback.net.sip_transport import SipTransport
+from ringback.sip.events import (
+    Dropped,
+    Event,
+    IncomingInvite,
+    OutOfDialogRequest,
+    Redirected,
+    ResolveNeeded,
+    ResponseReceived,
+)
+from ringback.sip.registration import RegistrationChanged
+from ringback.sip.transport import Hop, LocalAddresses
+from ringback.sip.uri import Uri
+
+log = structlog.get_logger(__name__)
+
+SHUTDOWN_WAIT = 2.0
+"""Seconds that a stop gives the far ends to confirm our BYEs."""
+
+
+class SipConnector:
+    """Implements :class:`ringback.connectors.contract.CallConnector` for SIP.
+
+    ``transport`` is not yet listening; ``addresses`` is what it advertises. ``bind_host`` is
+    where media sockets are bound.
+    """
+
+    platform = "sip"
+    capabilities = frozenset({Capability.AUDIO_IN, Capability.AUDIO_OUT, Capability.DTMF})
+
+    def __init__(
+        self,
+        transport: SipTransport,
+        resolver: Resolver,
+        addresses: LocalAddresses,
+        directory: SipDirectory,
+        plane: MediaPlane,
+        bind_host: str,
+    ) -> None:
+        self._transport = transport
+        self._resolver = resolver
+        self._addresses = addresses
+        self._directory = directory
+        self._plane = plane
+        self._bind_host = bind_host
+        self._legs: dict[str, SipLeg] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._registrations = Registrations(directory, transport, self)
+        self._services: LegServices | None = None
+        self._inbound: InboundCalls | None = None
+        self._no_legs = asyncio.Event()
+
+    # ---- CallConnector ----------------------------------------------------------------------
+
+    async def start(self, sink: CallSink) -> None:
+        """Listen, then register. Raises ``StartupError`` when a port is taken."""
+        self._services = LegServices(self._transport, self._plane, sink, self._adopt, self._forget)
+        self._inbound = InboundCalls(self._directory, self._services, self._bind_host)
+        await self._transport.start(self._on_event)
+        self._directory.on_trunk_change(lambda: self._spawn(self._registrations.synchronise()))
+        await self._registrations.synchronise()
+
+    async def dial(self, request: DialRequest) -> LegControl:
+        route = await self._directory.route_outbound(request)
+        if self._services is None:
+            raise UpstreamFailed("The SIP connector is not running.", code="not_running")
+        leg = OutboundLeg(self._services, request, route, self, self._bind_host)
+        leg.start()
+        return leg
+
+    def refuse_new_calls(self) -> None:
+        """From now on a new INVITE gets 503 with Retry-After."""
+        self._transport.endpoint.accepting_new_calls = False
+
+    async def stop(self) -> None:
+        self.refuse_new_calls()
+        for leg in list(self._legs.values()):
+            await leg.hang_up(EndReason.SHUTDOWN)
+        await self._registrations.stop()
+        await self._transport.settle(SHUTDOWN_WAIT)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._transport.stop()
+
+    @property
+    def live_legs(self) -> int:
+        return len(self._legs)
+
+    # ---- events of the SIP core -------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case IncomingInvite():
+                self._on_invite(event)
+            case Redirected():
+                leg = self._legs.get(event.session.id)
+                if isinstance(leg, OutboundLeg):
+                    leg.redirected(event)
+            case RegistrationChanged():
+                self._registrations.changed(event)
+            case ResolveNeeded():
+                self._spawn(self._registrations.resolve(event))
+            case Dropped() | OutOfDialogRequest() | ResponseReceived():
+                pass
+            case _:
+                leg = self._legs.get(event.session.id)
+                if leg is not None:
+                    leg.handle(event)
+
+    def _on_invite(self, event: IncomingInvite) -> None:
+        if self._services is None or self._inbound is None:
+            event.session.reject(503, now=self._transport.now())
+            return
+        leg = InboundLeg(self._services, event.session)
+        self._adopt(leg)
+        self._spawn(self._inbound.take(event, leg, self.our_host(event.flow.hop)))
+
+    def _adopt(self, leg: SipLeg) -> None:
+        if leg.session is not None:
+            self._legs[leg.session.id] = leg
+
+    def _forget(self, leg: SipLeg) -> None:
+        if leg.session is not None:
+            self._legs.pop(leg.session.id, None)
+
+    # ---- HopFinder --------------------------------------------------------------------------
+
+    async def trunk_hops(self, trunk: TrunkAccount) -> tuple[Hop, ...]:
+        target = trunk.outbound_proxy or trunk.host
+        uri = Uri.parse(f"sip:{target}") if trunk.outbound_proxy else Uri("sip", host=target)
+        if uri.port is None and not trunk.outbound_proxy:
+            uri = Uri("sip", host=target, port=trunk.port)
+        hops = await self.uri_hops(uri, trunk)
+        self._directory.trunk_resolved(trunk.id, [hop.host for hop in hops])
+        return hops
+
+    async def uri_hops(self, uri: Uri, trunk: TrunkAccount) -> tuple[Hop, ...]:
+        try:
+            return tuple(
+                await self._resolver.resolve(
+                    uri, transport=trunk.transport, verify=trunk.tls_verify
+                )
+            )
+        except ResolutionFailed as error:
+            raise UpstreamFailed(str(error), code="name_not_found") from error
+
+    def our_host(self, hop: Hop) -> str:
+        """Our address for SDP, as the peer at ``hop`` should see it."""
+        return self._addresses.advertised(hop)[0]
+
+    # ---- tasks ------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("sip task failed", exc_info=error)
+
+    def counters(self) -> Mapping[str, int]:
+        """What was dropped and why, for metrics."""
+        return {why.value: count for why, count in self._transport.endpoint.dropped.items()}

@@ -1,0 +1,290 @@
+"""One phone leg: a SIP session, its offer/answer and its media session, kept in step.
+
+``SipLeg`` holds what both directions share; ``inbound.py`` and ``outbound.py`` add how a leg
+begins. The leg reports to the ``CallSink`` and tells the media plane what was negotiated. It is
+over exactly once, with the event that ends its SIP session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from ringback.connectors.contract import CallSink, Cause
+from ringback.connectors.sip.causes import cause_of_status
+from ringback.connectors.sip.terms import dtmf_of_info, negotiated_audio
+from ringback.core.end_reason import EndReason
+from ringback.media.plane import MediaPlane
+from ringback.sip.audio_stream import NotAcceptable
+from ringback.sip.endpoint import SipEndpoint
+from ringback.sip.errors import SipError
+from ringback.sip.events import (
+    Acked,
+    Answered,
+    Cancelled,
+    EndCause,
+    Ended,
+    EndedBy,
+    Event,
+    Failure,
+    InfoReceived,
+    InviteFailed,
+    OfferAnswered,
+    OfferFailed,
+    OfferReceived,
+    OfferWithdrawn,
+    ProvisionalReceived,
+)
+from ringback.sip.headers import Reason
+from ringback.sip.invite_session import InviteSession
+from ringback.sip.offer_answer import NegotiationState, OfferAnswer, StateError
+from ringback.sip.sdp import SessionDescription
+
+log = structlog.get_logger(__name__)
+
+Q850_CAUSES = {
+    EndReason.AGENT_HANGUP: (16, "Normal call clearing"),
+    EndReason.SHUTDOWN: (41, "Temporary failure"),
+    EndReason.MEDIA_TIMEOUT: (41, "Temporary failure"),
+    EndReason.INTERNAL_ERROR: (41, "Temporary failure"),
+    EndReason.CODEC_MISMATCH: (88, "Incompatible destination"),
+}
+"""The Reason header (RFC 3326) of a BYE of ours; normal clearing for all others."""
+
+
+class SipDriver(Protocol):
+    """The part of the transport that a leg needs: the core, its clock, and a drain."""
+
+    @property
+    def endpoint(self) -> SipEndpoint: ...
+
+    def now(self) -> float: ...
+
+    def pump(self) -> None:
+        """Drain the core: send, deliver events, arm the timer. Due after every command."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LegServices:
+    """What every leg works with. ``adopt`` enters a leg, by its SIP session, into the connector's
+    books, so that the session's events reach it; ``forget`` takes a finished one out."""
+
+    driver: SipDriver
+    plane: MediaPlane
+    sink: CallSink
+    adopt: Callable[[SipLeg], None]
+    forget: Callable[[SipLeg], None]
+
+
+class SipLeg:
+    """Implements :class:`ringback.connectors.contract.LegControl` over one SIP session."""
+
+    def __init__(self, services: LegServices) -> None:
+        self.call_id = ""
+        self.session: InviteSession | None = None
+        self.negotiation: OfferAnswer | None = None
+        self.over = False
+        self._services = services
+        self._answered = False
+        self._held = False
+        self._our_reason: EndReason | None = None
+        self._early_end: Cause | None = None
+
+    # ---- LegControl -------------------------------------------------------------------------
+
+    async def ring(self) -> None:
+        """Inbound legs ring; an outbound one has nobody to tell."""
+
+    async def accept(self) -> None:
+        """Inbound legs answer; an outbound one is answered by the far end."""
+
+    async def reject(self, reason: EndReason) -> None:
+        await self.hang_up(reason)
+
+    async def hang_up(self, reason: EndReason) -> None:
+        self._hang_up(reason)
+
+    def _hang_up(self, reason: EndReason, status: int = 480) -> None:
+        """End the SIP session, or the leg alone where there is none yet."""
+        if self.over:
+            return
+        self._our_reason = self._our_reason or reason
+        if self.session is None:
+            self._finish(Cause(reason))
+            return
+        q850, text = Q850_CAUSES.get(reason, (16, "Normal call clearing"))
+        now = self._services.driver.now()
+        self.session.hang_up(status=status, reasons=(Reason("Q.850", q850, text),), now=now)
+        self._services.driver.pump()
+
+    # ---- the SIP session's events -----------------------------------------------------------
+
+    def handle(self, event: Event) -> None:
+        """Act on one event of this leg's session. Called by the driver's drain: never blocks."""
+        match event:
+            case ProvisionalReceived():
+                self._on_provisional(event)
+            case Answered():
+                self._on_answered(event)
+            case Acked():
+                self._on_acked(event)
+            case OfferReceived():
+                self._on_offer(event)
+            case OfferWithdrawn() | OfferFailed():
+                self._rollback()
+            case OfferAnswered():
+                self._on_offer_answered(event)
+            case InfoReceived():
+                self._on_info(event)
+            case InviteFailed() | Cancelled() | Ended():
+                self._finish(self._cause(event))
+            case _:
+                log.debug("sip event without effect", sip_event=type(event).__name__)
+
+    def _on_provisional(self, event: ProvisionalReceived) -> None:
+        raise StateError("a provisional response to no call of ours")
+
+    def _on_answered(self, event: Answered) -> None:
+        raise StateError("an answer to no call of ours")
+
+    def _on_acked(self, event: Acked) -> None:
+        """The caller has our answer; with a late offer, theirs is in the ACK."""
+        if event.sdp is not None and self._awaits_answer():
+            self._take_answer(event.sdp)
+        if self._awaits_answer():
+            self._hang_up(EndReason.CODEC_MISMATCH)
+            return
+        self._report_answered()
+
+    def _on_offer(self, event: OfferReceived) -> None:
+        """re-INVITE or UPDATE: hold, resume, another codec or address, or a keepalive."""
+        if self.session is None or self.negotiation is None:
+            return
+        now = self._services.driver.now()
+        try:
+            if event.sdp is None:
+                self.session.respond_offer(bytes(self.negotiation.offer()), now=now)
+            else:
+                self.negotiation.receive_offer(SessionDescription.parse(event.sdp))
+                answer = self.negotiation.answer()
+                self.session.respond_offer(bytes(answer), now=now)
+                self._apply_negotiated()
+        except NotAcceptable as refusal:
+            log.info("re-offer refused", call_id=self.call_id, why=str(refusal))
+            self.session.reject_offer(488, now=now)
+        except StateError:
+            self.session.reject_offer(491, now=now)
+        except SipError as error:
+            log.info("re-offer unreadable", call_id=self.call_id, why=str(error))
+            self.session.reject_offer(400, "Bad SDP", now=now)
+
+    def _on_offer_answered(self, event: OfferAnswered) -> None:
+        if event.sdp is not None and self._awaits_answer():
+            self._take_answer(event.sdp)
+        if self._awaits_answer():
+            self._rollback()
+
+    def _rollback(self) -> None:
+        pending = (NegotiationState.LOCAL_OFFER, NegotiationState.REMOTE_OFFER)
+        if self.negotiation is not None and self.negotiation.state in pending:
+            self.negotiation.rollback()
+
+    def _on_info(self, event: InfoReceived) -> None:
+        key = dtmf_of_info(event.content_type, event.body)
+        if key is not None and not self.over:
+            self._services.sink.leg_dtmf(self.call_id, *key)
+
+    # ---- media ------------------------------------------------------------------------------
+
+    def _awaits_answer(self) -> bool:
+        return (
+            self.negotiation is not None and self.negotiation.state is NegotiationState.LOCAL_OFFER
+        )
+
+    def _take_answer(self, sdp: bytes) -> bool:
+        """Apply the peer's answer; ``False`` where it cannot be read or agrees on nothing."""
+        if self.negotiation is None:
+            return False
+        try:
+            self.negotiation.receive_answer(SessionDescription.parse(sdp))
+        except SipError as error:
+            log.info("answer not usable", call_id=self.call_id, why=str(error))
+            return False
+        self._apply_negotiated()
+        return True
+
+    def _apply_negotiated(self) -> None:
+        result = self.negotiation.negotiated if self.negotiation else None
+        if result is None or not self.call_id:
+            return
+        self._services.plane.negotiate(self.call_id, negotiated_audio(result))
+        if result.held_by_remote != self._held and self._answered:
+            self._held = result.held_by_remote
+            self._services.plane.set_hold(self.call_id, self._held)
+            self._services.sink.leg_held(self.call_id, self._held)
+
+    # ---- reporting --------------------------------------------------------------------------
+
+    def bind(self, call_id: str) -> bool:
+        """The call has its id. ``False`` when the far end gave up meanwhile: reported now."""
+        self.call_id = call_id
+        if self._early_end is not None:
+            self._services.sink.leg_ended(call_id, self._early_end)
+            return False
+        return True
+
+    def _report_answered(self) -> None:
+        if not self._answered and not self.over:
+            self._answered = True
+            self._services.sink.leg_answered(self.call_id)
+
+    def _cause(self, event: InviteFailed | Cancelled | Ended) -> Cause:
+        match event:
+            case Cancelled():
+                return Cause(EndReason.CALLER_CANCELLED, q850=q850_of(event.reasons))
+            case InviteFailed():
+                return self._failure_cause(event)
+            case _:
+                return self._ended_cause(event)
+
+    def _failure_cause(self, event: InviteFailed) -> Cause:
+        if self._our_reason is not None:
+            return Cause(self._our_reason, event.status, text=event.reason)
+        q850 = q850_of(event.reasons)
+        if event.failure is Failure.UNAUTHORIZED:
+            return Cause(EndReason.NOT_ALLOWED, event.status, q850, event.reason)
+        if event.failure in (Failure.TIMEOUT, Failure.UNREACHABLE) and event.response is None:
+            return Cause(EndReason.NETWORK_ERROR, event.status, q850, event.reason)
+        return cause_of_status(event.status, text_of(event.reasons) or event.reason, q850)
+
+    def _ended_cause(self, event: Ended) -> Cause:
+        q850, text = q850_of(event.reasons), text_of(event.reasons)
+        if event.by is EndedBy.LOCAL:
+            return Cause(self._our_reason or EndReason.AGENT_HANGUP)
+        if event.cause is EndCause.ACK_TIMEOUT:
+            return Cause(EndReason.ACK_TIMEOUT)
+        if event.by is EndedBy.REMOTE and event.cause is EndCause.BYE:
+            return Cause(EndReason.CALLER_HANGUP, q850=q850, text=text)
+        return Cause(EndReason.NETWORK_ERROR, q850=q850, text=text or event.cause.value)
+
+    def _finish(self, cause: Cause) -> None:
+        if self.over:
+            return
+        self.over = True
+        self._services.forget(self)
+        if self.call_id:
+            self._services.sink.leg_ended(self.call_id, cause)
+        else:
+            self._early_end = cause
+
+
+def q850_of(reasons: tuple[Reason, ...]) -> int | None:
+    return next((r.cause for r in reasons if r.protocol.upper() == "Q.850"), None)
+
+
+def text_of(reasons: tuple[Reason, ...]) -> str:
+    return next((r.text for r in reasons if r.text), "") or ""

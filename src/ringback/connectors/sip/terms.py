@@ -1,0 +1,126 @@
+"""Between SIP's words and those of calls and media: identities, DTMF bodies, SDP results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ringback.connectors.sip.directory import InboundQuery
+from ringback.media.plane import NegotiatedAudio, RtpAddress
+from ringback.sip.audio_stream import Negotiated
+from ringback.sip.errors import SipError
+from ringback.sip.headers import NameAddr
+from ringback.sip.message import Request
+from ringback.sip.sdp_values import PCMA, PCMU, Codec
+from ringback.sip.transport import Flow
+from ringback.sip.uri import Uri
+
+CONTACT_TOKEN = "line"
+"""The parameter of our registered Contact that carries a trunk's secret token."""
+
+KNOWN_CODECS: Mapping[str, Codec] = {"PCMA": PCMA, "PCMU": PCMU}
+
+MAX_PASSED_HEADERS = 20
+MAX_PASSED_HEADER_LENGTH = 512
+DEFAULT_INFO_DTMF_MS = 160
+_PASSED_HEADER = re.compile(r"(?i)(x-[a-z0-9-]+|diversion)$")
+_NUMBER = re.compile(r"\+?[0-9][0-9().\s-]{2,}$")
+_SIGNAL = re.compile(rb"(?im)^\s*signal\s*=\s*([0-9a-d*#]|1[01])\s*$")
+_DURATION = re.compile(rb"(?im)^\s*duration\s*=\s*([0-9]{1,5})\s*$")
+_PLAIN_KEY = re.compile(rb"\s*([0-9a-dA-D*#]|1[01])\s*")
+
+
+def codecs_of(names: tuple[str, ...]) -> tuple[Codec, ...]:
+    """The codecs that this build has, in the order named; all of them if none is known."""
+    return tuple(KNOWN_CODECS[n] for n in names if n in KNOWN_CODECS) or (PCMA, PCMU)
+
+
+def user_of(address: Uri) -> str:
+    return address.user or ""
+
+
+def tidy_number(user: str) -> str:
+    """A number without the punctuation people write, ``00`` as ``+``; anything else as it is."""
+    if not _NUMBER.match(user):
+        return user
+    digits = re.sub(r"[().\s-]", "", user)
+    return "+" + digits[2:] if digits.startswith("00") else digits
+
+
+def inbound_query(request: Request, flow: Flow) -> InboundQuery:
+    """Raises :class:`ringback.sip.errors.SipError` for headers that cannot be read."""
+    called = name_addr(request, "P-Called-Party-ID")
+    token = request.uri.params.get(CONTACT_TOKEN)
+    return InboundQuery(
+        source_host=flow.hop.host,
+        request_user=user_of(request.uri),
+        to_user=user_of(request.to.uri),
+        called_party=user_of(called.uri) if called else "",
+        from_user=user_of(request.from_.uri),
+        contact_token=token or "",
+    )
+
+
+def name_addr(request: Request, header: str) -> NameAddr | None:
+    """The first value of a name-addr header, ``None`` if absent or unreadable."""
+    values = request.headers.values(header)
+    if not values:
+        return None
+    try:
+        return NameAddr.parse(values[0])
+    except SipError:
+        return None
+
+
+def caller_of(request: Request, trusted: bool) -> tuple[str, str]:
+    """Number (or user) and display name of the caller.
+
+    P-Asserted-Identity (RFC 3325), then Remote-Party-ID, are believed from trusted trunks only;
+    else From. A withheld identity in From gives way to an asserted one, never the reverse.
+    """
+    identity: NameAddr | None = None
+    if trusted:
+        identity = name_addr(request, "P-Asserted-Identity") or name_addr(
+            request, "Remote-Party-ID"
+        )
+    chosen = identity or request.from_
+    number = tidy_number(user_of(chosen.uri)) or str(chosen.uri)
+    return number, chosen.display or request.from_.display or ""
+
+
+def passed_headers(request: Request) -> dict[str, str]:
+    """The headers an agent may see, bounded in number and length."""
+    found: dict[str, str] = {}
+    for name, value in request.headers.items():
+        if len(found) == MAX_PASSED_HEADERS:
+            break
+        if _PASSED_HEADER.match(name) and len(value) <= MAX_PASSED_HEADER_LENGTH:
+            found.setdefault(name, value)
+    return found
+
+
+def dtmf_of_info(content_type: str, body: bytes) -> tuple[str, int] | None:
+    """Key and duration in ms of an INFO body (``application/dtmf-relay``, ``…/dtmf``)."""
+    relay = content_type.partition(";")[0].strip().lower() == "application/dtmf-relay"
+    match = _SIGNAL.search(body) if relay else _PLAIN_KEY.fullmatch(body)
+    if match is None:
+        return None
+    key = {b"10": "*", b"11": "#"}.get(match[1]) or match[1].decode("ascii").upper()
+    duration = _DURATION.search(body)
+    return key, int(duration[1]) if duration else DEFAULT_INFO_DTMF_MS
+
+
+def negotiated_audio(result: Negotiated) -> NegotiatedAudio:
+    return NegotiatedAudio(
+        remote=RtpAddress(result.remote.host, result.remote.port),
+        codec=result.codec,
+        payload_type=result.payload_type,
+        clock_rate=result.clock_rate,
+        ptime_ms=result.ptime,
+        dtmf_payload_type=result.dtmf_payload_type,
+        send=result.send,
+        receive=result.receive,
+        rtcp_mux=result.rtcp_mux,
+        remote_rtcp=RtpAddress(result.remote_rtcp.host, result.remote_rtcp.port),
+        receive_codecs=tuple((f.payload_type, f.codec.name) for f in result.receive_formats),
+    )
