@@ -1,0 +1,134 @@
+"""Via (RFC 3261 20.42, RFC 3581)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from ringback.sip.errors import HeaderError, ParseError, UnsafeValue
+from ringback.sip.grammar import TOKEN, Scanner, is_token, parse_integer
+from ringback.sip.header_map import HeaderValue
+from ringback.sip.params import Params
+from ringback.sip.uri import MAX_PORT, check_host, format_host_port
+
+BRANCH_COOKIE = "z9hG4bK"
+"""What every branch made by RFC 3261's rules begins with (8.1.1.7)."""
+
+_HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+")
+_PORT = re.compile(r"[0-9]{1,5}")
+
+
+@dataclass(frozen=True, slots=True)
+class Via(HeaderValue):
+    """One hop: ``SIP/2.0/UDP host:port;branch=…``.
+
+    ``transport`` is in upper case; ``host`` is the sent-by name or address, IPv6 without
+    brackets; ``port`` is ``None`` where the sender wrote none.
+    """
+
+    transport: str
+    host: str
+    port: int | None = None
+    params: Params = Params()
+
+    def __post_init__(self) -> None:
+        if not is_token(self.transport):
+            raise UnsafeValue(f"{self.transport!r} cannot be a transport")
+        try:
+            check_host(self.host)
+        except ParseError as error:
+            raise UnsafeValue(error.message) from error
+
+    @classmethod
+    def parse(cls, text: str) -> Via:
+        """Raises :class:`HeaderError`."""
+        try:
+            return _parse(text)
+        except ParseError as error:
+            raise HeaderError("Via", error.message, position=error.position) from error
+
+    @property
+    def sent_by(self) -> str:
+        """``host[:port]`` as it stands in the header."""
+        return format_host_port(self.host, self.port)
+
+    @property
+    def branch(self) -> str | None:
+        return self.params.get("branch")
+
+    @property
+    def received(self) -> str | None:
+        """The address that the request really came from, without brackets."""
+        return _unbracket(self.params.get("received"))
+
+    @property
+    def wants_rport(self) -> bool:
+        """Whether the sender asks for ``rport`` to be filled in, or it has been."""
+        return "rport" in self.params
+
+    @property
+    def rport(self) -> int | None:
+        """The filled-in source port; ``None`` while it is only asked for, or malformed."""
+        return _small_integer(self.params.get("rport"), MAX_PORT)
+
+    @property
+    def ttl(self) -> int | None:
+        return _small_integer(self.params.get("ttl"), 255)
+
+    @property
+    def maddr(self) -> str | None:
+        return _unbracket(self.params.get("maddr"))
+
+    def with_param(self, name: str, value: str | None = None) -> Via:
+        return replace(self, params=self.params.set(name, value))
+
+    def with_source(self, host: str, port: int) -> Via:
+        """What a server writes into the top Via: where the request came from.
+
+        ``received`` is set where sent-by differs from the source or ``rport`` is asked for
+        (RFC 3261 18.2.1, RFC 3581 section 4).
+        """
+        via = self
+        if self.wants_rport:
+            via = via.with_param("rport", str(port))
+        if self.wants_rport or self.host.lower() != host.lower():
+            via = via.with_param("received", host)
+        return via
+
+    def __str__(self) -> str:
+        return f"SIP/2.0/{self.transport} {self.sent_by}{self.params}"
+
+
+def _parse(text: str) -> Via:
+    scanner = Scanner(text)
+    scanner.skip_space()
+    protocol = scanner.take(TOKEN, "SIP/2.0/transport")
+    scanner.expect("/")
+    version = scanner.take(TOKEN, "the version of the protocol")
+    if protocol.upper() != "SIP" or version != "2.0":
+        raise scanner.error(f"{protocol}/{version} is not SIP/2.0")
+    scanner.expect("/")
+    transport = scanner.take(TOKEN, "a transport").upper()
+    if scanner.text[scanner.position : scanner.position + 1] not in (" ", "\t"):
+        raise scanner.error("expected white space after the transport")
+    scanner.skip_space()
+    host = check_host(scanner.take(_HOST, "a host").strip("[]"))
+    port = None
+    if scanner.accept(":"):
+        port = parse_integer(scanner.take(_PORT, "a port"), "the port", MAX_PORT)
+    params = Params.scan(scanner)
+    scanner.end()
+    return Via(transport, host, port, params)
+
+
+def _unbracket(host: str | None) -> str | None:
+    if host is not None and host.startswith("[") and host.endswith("]"):
+        return host[1:-1]
+    return host
+
+
+def _small_integer(text: str | None, maximum: int) -> int | None:
+    try:
+        return None if text is None else parse_integer(text, "a number", maximum)
+    except ParseError:
+        return None
