@@ -17,7 +17,7 @@ from ringback.core.http.errors import (
     install_error_handlers,
     status_of,
 )
-from ringback.core.http.models import ApiModel, PageOf, Paging, api_example, page_of, rule
+from ringback.core.http.models import ApiModel, PageOf, Paging, api_example, merged, page_of, rule
 
 __all__ = [
     "ApiModel",
@@ -34,6 +34,7 @@ __all__ = [
     "error_content",
     "errors",
     "install_error_handlers",
+    "merged",
     "page_of",
     "rule",
     "status_of",

@@ -12,9 +12,18 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from ringback.core.errors import InvalidRequest
+from ringback.core.http.errors import validation_message
 from ringback.core.paging import DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest
 
 T = TypeVar("T")
@@ -126,3 +135,20 @@ Paging = Annotated[PageRequest, Depends(_page_request)]
 def page_of(page: Page[T], to_item: Callable[[T], object]) -> dict[str, Any]:
     """``page`` as the content of a :class:`PageOf`, each row through ``to_item``."""
     return {"items": [to_item(row) for row in page.items], "next_cursor": page.next_cursor}
+
+
+M = TypeVar("M", bound=ApiModel)
+
+
+def merged(model: type[M], current: Mapping[str, Any], patch: ApiModel) -> M:
+    """``current`` with the fields that ``patch`` was sent, checked as a whole ``model``.
+
+    Raises :class:`InvalidRequest` when the result is not one.
+    """
+    try:
+        return model.model_validate({**current, **patch.model_dump(exclude_unset=True)})
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise InvalidRequest(
+            validation_message(details), field=".".join(str(part) for part in details[0]["loc"])
+        ) from None
