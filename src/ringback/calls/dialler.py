@@ -1,0 +1,162 @@
+"""Placing a call: check, draft, dial, announce."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from ringback.calls import live_call
+from ringback.calls.admission import Admission
+from ringback.calls.lifecycle import Lifecycle
+from ringback.calls.live_call import CallFacts
+from ringback.calls.ports import AgentProfile, Agents, Platform
+from ringback.calls.registry import Entry, Registry
+from ringback.calls.states import Direction
+from ringback.calls.texts import MAX_IDENTITY, MAX_TARGET, one_line, recording_name
+from ringback.connectors.contract import DialRequest
+from ringback.core.clock import Clock
+from ringback.core.end_reason import EndReason
+from ringback.core.errors import InvalidRequest, NotConfigured, RingbackError
+from ringback.core.ids import new_id
+
+DEFAULT_AGENT_NAME = "AI Agent"
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceCall:
+    """An outbound call as it is asked for. ``meeting_url`` is what to dial."""
+
+    platform: str
+    meeting_url: str | None = None
+    agent_name: str = DEFAULT_AGENT_NAME
+    agent_id: str | None = None
+    caller_id: str | None = None
+    trunk_id: str | None = None
+    recording: bool | None = None
+    """``None``: as the agent has it, else yes."""
+    transcripts: bool = True
+
+
+class Dialler:
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        lifecycle: Lifecycle,
+        admission: Admission,
+        agents: Agents,
+        platforms: dict[str, Platform],
+        clock: Clock,
+        ring_timeout: float,
+    ) -> None:
+        self._registry = registry
+        self._lifecycle = lifecycle
+        self._admission = admission
+        self._agents = agents
+        self._platforms = platforms
+        self._clock = clock
+        self._ring_timeout = ring_timeout
+
+    async def place(self, account_id: str, wanted: PlaceCall) -> Entry:
+        """Raises what :meth:`ringback.calls.service.CallService.place` documents."""
+        try:
+            entry = await self._begin(account_id, wanted)
+        except RingbackError as error:
+            self._admission.turned_away(Direction.OUTBOUND, error)
+            raise
+        self._lifecycle.announce(entry)
+        log.info("call_placed", call_id=entry.call_id, target=entry.call.facts.target)
+        return entry
+
+    async def _begin(self, account_id: str, wanted: PlaceCall) -> Entry:
+        platform = self._platform(wanted.platform)
+        if not wanted.meeting_url or not wanted.meeting_url.strip():
+            raise InvalidRequest(
+                "meeting_url required",
+                code="meeting_url_required",
+                hint="Say whom to call: a SIP URI or a phone number, as in "
+                "`sip:+33612345678@sip.example.com`.",
+                field="meeting_url",
+            )
+        profile = None
+        if wanted.agent_id is not None:
+            profile = await self._agents.profile(account_id, wanted.agent_id)
+        self._admission.check(Direction.OUTBOUND, account_id, profile)
+        entry = self._draft(account_id, wanted.meeting_url, wanted, platform, profile)
+        await self._dial(entry, wanted, platform)
+        return entry
+
+    def _platform(self, name: str) -> Platform:
+        platform = self._platforms.get(name)
+        if platform is None:
+            raise NotConfigured(
+                f"There are no calls on {one_line(name, 64)!r} here.",
+                code="platform_not_available",
+                hint=f"Available: {', '.join(sorted(self._platforms)) or 'none'}.",
+                field="platform",
+            )
+        return platform
+
+    def _draft(
+        self,
+        account_id: str,
+        meeting_url: str,
+        wanted: PlaceCall,
+        platform: Platform,
+        profile: AgentProfile | None,
+    ) -> Entry:
+        now = self._clock.now()
+        call_id = new_id("call")
+        target = one_line(meeting_url, MAX_TARGET)
+        records = wanted.recording
+        if records is None:
+            records = profile.records if profile else True
+        facts = CallFacts(
+            call_id=call_id,
+            account_id=account_id,
+            platform=wanted.platform,
+            direction=Direction.OUTBOUND,
+            caller=one_line(wanted.caller_id or "", MAX_IDENTITY),
+            callee=target,
+            created_at=now,
+            target=target,
+            agent_id=wanted.agent_id,
+            agent_name=one_line(wanted.agent_name, MAX_IDENTITY),
+            hosted=bool(profile and profile.voice),
+            trunk_id=wanted.trunk_id,
+            capabilities=platform.connector.capabilities,
+            sample_rate=platform.sample_rate,
+            transcripts=wanted.transcripts,
+            recording=recording_name(call_id, now) if records else None,
+        )
+        entry = Entry(
+            live_call.outbound(facts),
+            voice=profile.voice if profile else None,
+            max_seconds=profile.max_seconds if profile else None,
+            draft=True,
+        )
+        self._registry.add(entry)
+        return entry
+
+    async def _dial(self, entry: Entry, wanted: PlaceCall, platform: Platform) -> None:
+        request = DialRequest(
+            call_id=entry.call_id,
+            account_id=entry.account_id,
+            target=entry.call.facts.target,
+            caller_id=wanted.caller_id,
+            trunk_id=wanted.trunk_id,
+            ring_timeout=self._ring_timeout,
+        )
+        try:
+            leg = await platform.connector.dial(request)
+        except BaseException:
+            self._lifecycle.withdraw(entry)
+            raise
+        entry.leg = leg
+        if not entry.call.final:
+            self._lifecycle.await_answer(entry, self._ring_timeout)
+        elif not entry.leg_over:
+            await leg.hang_up(EndReason.CANCELLED)

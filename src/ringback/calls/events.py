@@ -1,0 +1,92 @@
+"""The JSON messages about calls, as the bus carries them and the streams show them.
+
+They are plain mappings, since they cross a wire unchanged. Times are ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ringback.calls.live_call import LiveCall
+from ringback.calls.transcript import Line
+
+Message = dict[str, Any]
+
+
+def iso(at: datetime | None) -> str | None:
+    """``2026-03-13T10:00:00.123Z``, or ``None``."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if at else None
+
+
+def call_invite(call: LiveCall) -> Message:
+    """Somebody calls. An agent accepts or refuses while the call is ``ringing``."""
+    facts = call.facts
+    return {
+        "type": "call_invite",
+        "call_id": facts.call_id,
+        "platform": facts.platform,
+        "direction": facts.direction.value,
+        "state": call.state.value,
+        "caller": facts.caller,
+        "caller_name": facts.caller_name,
+        "callee": facts.callee,
+        "agent_id": facts.agent_id,
+        "phone_number_id": facts.phone_number_id,
+        "trunk_id": facts.trunk_id,
+        "capabilities": sorted(facts.capabilities),
+        "headers": dict(facts.headers),
+        "created_at": iso(facts.created_at),
+    }
+
+
+def call_state(call: LiveCall) -> Message:
+    """A call entered a state; in a final one with the reason, once per call."""
+    message: Message = {
+        "type": "call_state",
+        "call_id": call.call_id,
+        "platform": call.facts.platform,
+        "direction": call.facts.direction.value,
+        "state": call.state.value,
+    }
+    if call.cause is not None:
+        message |= {
+            "end_reason": call.cause.reason.value,
+            "sip_code": call.cause.sip_code,
+            "q850": call.cause.q850,
+            "reason_text": call.cause.text,
+            "ended_at": iso(call.ended_at),
+        }
+    return message
+
+
+def call_transcript(call: LiveCall, line: Line) -> Message:
+    return {
+        "type": "call_transcript",
+        "call_id": call.call_id,
+        "index": line.index,
+        "speaker": line.speaker,
+        "text": line.text,
+        "start_ms": line.start_ms,
+        "end_ms": line.end_ms,
+    }
+
+
+def dtmf(call: LiveCall, digit: str, duration_ms: int) -> Message:
+    return {
+        "type": "dtmf",
+        "call_id": call.call_id,
+        "digit": digit,
+        "duration_ms": duration_ms,
+    }
+
+
+def call_error(call_id: str, code: str, message: str, hint: str = "") -> Message:
+    """A command on a stream that could not be carried out; the call goes on."""
+    return {
+        "type": "call_error",
+        "call_id": call_id,
+        "code": code,
+        "message": message,
+        "hint": hint,
+    }

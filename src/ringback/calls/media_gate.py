@@ -1,0 +1,87 @@
+"""The media plane as connectors get it: no session outlives its call.
+
+A connector opens a call's media while the call is already live, so the call may end before the
+session is there. The gate sees both, and closes a session that would belong to nobody.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ringback.calls.registry import Entry, Registry
+from ringback.core.errors import Unavailable
+from ringback.media.plane import (
+    MediaEvent,
+    MediaPlane,
+    NegotiatedAudio,
+    OpenSession,
+    SessionOpened,
+    SessionReport,
+    VoiceSpec,
+)
+
+
+class MediaGate:
+    """Implements :class:`ringback.media.plane.MediaPlane` over another one."""
+
+    def __init__(self, plane: MediaPlane, registry: Registry) -> None:
+        self._plane = plane
+        self._registry = registry
+
+    async def open(self, request: OpenSession) -> SessionOpened:
+        """As the plane, but raises ``Unavailable`` (code ``call_over``) for a call that is over
+        before its media is open."""
+        if self._live(request.session_id) is None:
+            raise Unavailable("The call is over.", code="call_over")
+        opened = await self._plane.open(request)
+        entry = self._live(request.session_id)
+        if entry is None:
+            await self._plane.close(request.session_id)
+            raise Unavailable("The call ended while its media was opened.", code="call_over")
+        entry.media_open.set()
+        return opened
+
+    def _live(self, call_id: str) -> Entry | None:
+        entry = self._registry.get(call_id)
+        return entry if entry is not None and not entry.call.final else None
+
+    def subscribe(self, listener: Callable[[MediaEvent], None]) -> None:
+        self._plane.subscribe(listener)
+
+    def negotiate(self, session_id: str, audio: NegotiatedAudio) -> None:
+        self._plane.negotiate(session_id, audio)
+
+    def activate(self, session_id: str, recording: str | None = None) -> None:
+        self._plane.activate(session_id, recording)
+
+    def start_voice(self, session_id: str, spec: VoiceSpec) -> None:
+        self._plane.start_voice(session_id, spec)
+
+    def say(self, session_id: str, text: str) -> None:
+        self._plane.say(session_id, text)
+
+    def stop_speaking(self, session_id: str) -> None:
+        self._plane.stop_speaking(session_id)
+
+    def send_dtmf(self, session_id: str, digits: str) -> None:
+        self._plane.send_dtmf(session_id, digits)
+
+    def dtmf(self, session_id: str, digit: str, duration_ms: int) -> None:
+        self._plane.dtmf(session_id, digit, duration_ms)
+
+    def set_hold(self, session_id: str, held: bool) -> None:
+        self._plane.set_hold(session_id, held)
+
+    def notify(self, session_id: str, message: Mapping[str, Any]) -> None:
+        self._plane.notify(session_id, message)
+
+    def attach_stream(self, session_id: str, connection: socket.socket, request: bytes) -> None:
+        self._plane.attach_stream(session_id, connection, request)
+
+    async def close(self, session_id: str) -> SessionReport:
+        return await self._plane.close(session_id)
+
+    async def stop(self) -> None:
+        await self._plane.stop()

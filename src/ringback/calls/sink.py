@@ -1,0 +1,152 @@
+"""What connectors and media report, turned into moves of the calls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import structlog
+
+from ringback.calls import events, live_call
+from ringback.calls.admission import Admission
+from ringback.calls.lifecycle import Lifecycle
+from ringback.calls.live_call import CallFacts
+from ringback.calls.ports import AgentProfile, Agents, Platform
+from ringback.calls.registry import Entry, Registry
+from ringback.calls.states import CallEvent, Direction
+from ringback.calls.texts import MAX_HEADER, MAX_IDENTITY, one_line, recording_name
+from ringback.connectors.contract import Cause, InboundOffer, LegControl
+from ringback.core.clock import Clock
+from ringback.core.end_reason import EndReason
+from ringback.core.errors import RingbackError
+from ringback.core.ids import new_id
+from ringback.media.plane import MediaPlane
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class CallReports:
+    """Implements :class:`ringback.connectors.contract.CallSink`."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        lifecycle: Lifecycle,
+        admission: Admission,
+        agents: Agents,
+        platforms: dict[str, Platform],
+        plane: MediaPlane,
+        clock: Clock,
+        ring_timeout: float,
+    ) -> None:
+        self._registry = registry
+        self._lifecycle = lifecycle
+        self._admission = admission
+        self._agents = agents
+        self._platforms = platforms
+        self._plane = plane
+        self._clock = clock
+        self._ring_timeout = ring_timeout
+
+    # ---- an inbound call --------------------------------------------------------------------
+
+    async def offered(self, offer: InboundOffer, leg: LegControl) -> str:
+        """The call rings, everybody is told, and it is answered at once where that is wanted.
+
+        ``ring`` or ``accept`` is sent to the leg after this has returned.
+        """
+        try:
+            profile = await self._profile(offer)
+            self._admission.check(Direction.INBOUND, offer.account_id, profile)
+        except RingbackError as error:
+            self._admission.turned_away(Direction.INBOUND, error)
+            raise
+        entry = self._enter(offer, leg, profile)
+        self._lifecycle.announce(entry)
+        log.info(
+            "call_offered",
+            call_id=entry.call_id,
+            caller=offer.caller,
+            callee=offer.callee,
+            agent_id=offer.agent_id,
+            auto_answer=offer.auto_answer,
+        )
+        if offer.auto_answer:
+            self._lifecycle.answer(entry)
+        else:
+            self._lifecycle.ring(entry, self._ring_timeout)
+        return entry.call_id
+
+    async def _profile(self, offer: InboundOffer) -> AgentProfile | None:
+        if offer.agent_id is None:
+            return None
+        return await self._agents.profile(offer.account_id, offer.agent_id)
+
+    def _enter(self, offer: InboundOffer, leg: LegControl, profile: AgentProfile | None) -> Entry:
+        platform = self._platforms[offer.platform]
+        now = self._clock.now()
+        call_id = new_id("call")
+        records = profile.records if profile else True
+        facts = CallFacts(
+            call_id=call_id,
+            account_id=offer.account_id,
+            platform=offer.platform,
+            direction=Direction.INBOUND,
+            caller=one_line(offer.caller, MAX_IDENTITY),
+            callee=one_line(offer.callee, MAX_IDENTITY),
+            created_at=now,
+            caller_name=one_line(offer.caller_name, MAX_IDENTITY),
+            agent_id=offer.agent_id,
+            agent_name=profile.name if profile else "",
+            hosted=bool(profile and profile.voice),
+            phone_number_id=offer.phone_number_id,
+            trunk_id=offer.trunk_id,
+            capabilities=platform.connector.capabilities,
+            sample_rate=platform.sample_rate,
+            recording=recording_name(call_id, now) if records else None,
+            headers={name: one_line(value, MAX_HEADER) for name, value in offer.headers.items()},
+        )
+        entry = Entry(
+            live_call.inbound(facts),
+            voice=profile.voice if profile else None,
+            max_seconds=profile.max_seconds if profile else None,
+            leg=leg,
+        )
+        self._registry.add(entry)
+        return entry
+
+    # ---- the life of a leg ------------------------------------------------------------------
+
+    def leg_ringing(self, call_id: str) -> None:
+        if (entry := self._registry.get(call_id)) is not None:
+            self._lifecycle.advance(entry, CallEvent.REMOTE_RINGING)
+
+    def leg_early_media(self, call_id: str) -> None:
+        """Audio before the answer: the agent hears it already; the call still rings."""
+        if (entry := self._registry.get(call_id)) is not None:
+            self._lifecycle.advance(entry, CallEvent.REMOTE_RINGING)
+
+    def leg_answered(self, call_id: str) -> None:
+        if (entry := self._registry.get(call_id)) is not None:
+            self._lifecycle.advance(entry, CallEvent.ANSWERED)
+
+    def leg_held(self, call_id: str, held: bool) -> None:
+        if (entry := self._registry.get(call_id)) is not None:
+            self._lifecycle.advance(entry, CallEvent.HELD if held else CallEvent.RESUMED)
+
+    def leg_dtmf(self, call_id: str, digit: str, duration_ms: int) -> None:
+        """A key by signalling: the agents at the bridge get it from here, others as an event."""
+        entry = self._registry.get(call_id)
+        if entry is not None and not entry.call.final:
+            self._plane.dtmf(call_id, digit, duration_ms)
+            self._lifecycle.announce_dtmf(entry, events.dtmf(entry.call, digit, duration_ms))
+
+    def leg_ended(self, call_id: str, cause: Cause) -> None:
+        cause = replace(cause, text=one_line(cause.text, MAX_IDENTITY))
+        entry = self._registry.get(call_id)
+        if entry is None:
+            self._lifecycle.leg_of_unknown_call_ended(call_id)
+            return
+        if cause.reason is EndReason.INTERNAL_ERROR:
+            log.error("call_failed", call_id=call_id, text=cause.text)
+        self._lifecycle.leg_ended(entry, cause)

@@ -1,0 +1,22 @@
+"""Text from the network, made fit for records, JSON and one line of a page."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+MAX_IDENTITY = 256
+"""Characters kept of a name or number."""
+MAX_TARGET = 512
+"""Characters of what a call is dialled with."""
+MAX_HEADER = 1024
+
+
+def one_line(text: str, limit: int) -> str:
+    """``text`` without control characters and lone surrogates, at most ``limit`` characters."""
+    sound = text[: 2 * limit].encode("utf-8", "replace").decode("utf-8")
+    return "".join(c if c.isprintable() else " " for c in sound).strip()[:limit]
+
+
+def recording_name(call_id: str, at: datetime) -> str:
+    """Where a call's recording lies within the recordings folder: one folder per day."""
+    return f"{at:%Y-%m-%d}/{call_id}.wav"
