@@ -1,0 +1,142 @@
+"""The outgoing half of a phone leg: 20 ms frames in, RTP packets of the negotiated length out."""
+
+from __future__ import annotations
+
+from ringback.audio.codec import Codec
+from ringback.audio.resample import FrameResampler
+from ringback.media.metrics import MediaCounters
+from ringback.media.plane import FRAME_MS
+from ringback.rtp.dtmf import DtmfPacket, DtmfSender
+from ringback.rtp.packet import RtpPacketizer
+from ringback.rtp.statistics import SenderStatistics
+
+MIN_PTIME_MS = 10
+MAX_PTIME_MS = 60
+
+
+class RtpSender:
+    """Packets for one stream, tick by tick. ``sample_rate`` (Hz) is that of the frames."""
+
+    def __init__(
+        self, packetizer: RtpPacketizer, sample_rate: int, counters: MediaCounters
+    ) -> None:
+        self.statistics = SenderStatistics()
+        self._packetizer = packetizer
+        self._sample_rate = sample_rate
+        self._native_silence = bytes(sample_rate * FRAME_MS // 1000 * 2)
+        self._counters = counters
+        self._codec: Codec | None = None
+        self._payload_type = 0
+        self._resampler: FrameResampler | None = None
+        self._frame_samples = 0
+        self._frame_units = 0
+        self._packet_bytes = 0
+        self._packet_units = 0
+        self._whole_frames = True
+        self._silence = b""
+        self._silent_frame = b""
+        self._pcm = b""
+        self._marker = True
+        self._dtmf: DtmfSender | None = None
+        self._dtmf_payload_type = 0
+
+    @property
+    def timestamp(self) -> int:
+        """RTP time of the next sample."""
+        return self._packetizer.timestamp
+
+    @property
+    def ssrc(self) -> int:
+        return self._packetizer.ssrc
+
+    def configure(
+        self, codec: Codec, payload_type: int, ptime_ms: int, dtmf_payload_type: int | None
+    ) -> None:
+        """Use ``codec`` from the next packet on; ``ptime_ms`` is kept within 10 to 60 ms."""
+        ptime_ms = max(MIN_PTIME_MS, min(ptime_ms, MAX_PTIME_MS))
+        self._codec = codec
+        self._payload_type = payload_type
+        self._frame_samples = codec.sample_rate * FRAME_MS // 1000
+        self._frame_units = codec.clock_rate * FRAME_MS // 1000
+        self._packet_bytes = codec.sample_rate * ptime_ms // 1000 * 2
+        self._packet_units = codec.clock_rate * ptime_ms // 1000
+        self._whole_frames = ptime_ms == FRAME_MS
+        self._silence = codec.silence(self._frame_samples)
+        self._silent_frame = bytes(self._frame_samples * 2)
+        self._pcm = b""
+        self._resampler = None
+        if codec.sample_rate != self._sample_rate:
+            self._resampler = FrameResampler(self._sample_rate, codec.sample_rate)
+        if dtmf_payload_type is None:
+            self._dtmf = None
+        elif self._dtmf is None:
+            self._dtmf = DtmfSender(codec.clock_rate, FRAME_MS)
+        self._dtmf_payload_type = dtmf_payload_type or 0
+
+    @property
+    def sends_dtmf(self) -> bool:
+        """Whether telephone events were negotiated."""
+        return self._dtmf is not None
+
+    def send_dtmf(self, digits: str) -> None:
+        """Queue keys. Raises ``ValueError`` on what is no key and beyond the bound."""
+        if self._dtmf is not None:
+            self._dtmf.send(digits)
+
+    def tick(self, frame: bytes | None) -> list[bytes]:
+        """The packets of this tick; ``None`` is silence, which is sent like speech."""
+        codec = self._codec
+        if codec is None:
+            return []
+        if self._dtmf is not None and self._dtmf.busy:
+            packets = self._tick_dtmf(self._dtmf)
+            if packets:
+                return packets
+        if self._resampler is not None:
+            frame = self._resampler.process(frame or self._native_silence)
+        if self._whole_frames:
+            payload = self._silence if frame is None else codec.encode(frame)
+            return [self._pack(payload, self._frame_units)]
+        return self._collect(codec, frame or self._silent_frame)
+
+    def pass_time(self, frames: int = 1) -> None:
+        """Let frames go by unsent (the direction forbids, or ticks never happened)."""
+        self._pcm = b""
+        self._marker = True
+        self._packetizer.skip(frames * self._frame_units)
+
+    def _collect(self, codec: Codec, frame: bytes) -> list[bytes]:
+        self._pcm += frame
+        packets = []
+        while len(self._pcm) >= self._packet_bytes:
+            payload = codec.encode(self._pcm[: self._packet_bytes])
+            self._pcm = self._pcm[self._packet_bytes :]
+            packets.append(self._pack(payload, self._packet_units))
+        return packets
+
+    def _pack(self, payload: bytes, units: int) -> bytes:
+        marker, self._marker = self._marker, False
+        self.statistics.send(len(payload))
+        return self._packetizer.pack(self._payload_type, payload, units, marker)
+
+    def _tick_dtmf(self, sender: DtmfSender) -> list[bytes]:
+        waiting = len(self._pcm) // 2 * self._frame_units // self._frame_samples
+        event = sender.tick((self._packetizer.timestamp + waiting) & 0xFFFFFFFF)
+        if event is None:
+            return []
+        packets = []
+        if self._pcm and self._codec is not None:
+            packets.append(self._pack(self._codec.encode(self._pcm), waiting))
+            self._pcm = b""
+        packets.append(self._pack_event(event))
+        self._packetizer.skip(self._frame_units)
+        self._marker = True
+        return packets
+
+    def _pack_event(self, event: DtmfPacket) -> bytes:
+        if event.marker:
+            self._counters.dtmf_sent += 1
+        self.statistics.send(len(event.payload))
+        return self._packetizer.pack_at(
+            event.timestamp, self._dtmf_payload_type, event.payload, event.marker
+        )
