@@ -49,8 +49,6 @@ class StreamHost(Protocol):
 
     def stream_command(self, stream: CallStream, message: messages.Json) -> None: ...
 
-    def send_dtmf(self, digits: str) -> None: ...
-
 
 class CallStream(WSListener):
     """The server's end of one call WebSocket, and the ``AgentEar`` of its bridge port."""
@@ -194,8 +192,6 @@ class CallStream(WSListener):
                 self.send_json({"type": "cleared", "dropped_ms": port.clear()})
             case messages.Mark(name):
                 port.mark(name)
-            case messages.Dtmf(digits):
-                self._host.send_dtmf(digits)
             case messages.Command(message):
                 self._host.stream_command(self, message)
 

@@ -60,19 +60,14 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Dtmf:
-    digits: str
-
-
-@dataclass(frozen=True, slots=True)
 class Command:
-    """What call control does: ``say``, ``send_chat``, ``hangup``, ``hold``, ``resume``,
-    ``transfer``. ``message`` is what the client sent."""
+    """What call control does: ``say``, ``stop_speaking``, ``send_chat``, ``typing``, ``dtmf``,
+    ``hangup``, ``hold``, ``resume``, ``transfer``. ``message`` is what the client sent."""
 
     message: Json
 
 
-StreamMessage = AudioConfig | AudioMessage | Clear | Mark | Dtmf | Command
+StreamMessage = AudioConfig | AudioMessage | Clear | Mark | Command
 
 
 def parse_message(text: str) -> StreamMessage:
@@ -190,12 +185,13 @@ def _read_mark(message: Json) -> Mark:
     return Mark(_text(message, "name", MAX_MARK_NAME))
 
 
-def _read_dtmf(message: Json) -> Dtmf:
+def _read_dtmf(message: Json) -> Command:
+    """``digit`` is taken for ``digits``, so that what the gateway sends may be sent back."""
     field = "digit" if "digit" in message and "digits" not in message else "digits"
     digits = message.get(field)
     if not isinstance(digits, str) or not _DIGITS.fullmatch(digits):
         raise _invalid(field, f"1 to {MAX_DIGITS} of 0-9, A-D, *, # and , (a pause)")
-    return Dtmf(digits.upper())
+    return Command({"type": "dtmf", "digits": digits.upper()})
 
 
 def _read_said(message: Json) -> Command:
@@ -216,7 +212,9 @@ _READERS: dict[str, Callable[[Json], StreamMessage]] = {
     "audio_config": _read_audio_config,
     "audio": _read_audio,
     "say": _read_said,
+    "stop_speaking": _read_command,
     "send_chat": _read_said,
+    "typing": _read_command,
     "clear": _read_clear,
     "mark": _read_mark,
     "dtmf": _read_dtmf,

@@ -57,7 +57,6 @@ class Host:
         self.bridge.add_leg(self.leg)
         self.streams: list[CallStream] = []
         self.commands: list[Json] = []
-        self.digits: list[str] = []
         self.closed: list[int] = []
         self.gone = asyncio.Event()
         self.full = False
@@ -79,9 +78,6 @@ class Host:
 
     def stream_command(self, stream: CallStream, message: Json) -> None:
         self.commands.append(message)
-
-    def send_dtmf(self, digits: str) -> None:
-        self.digits.append(digits)
 
 
 @contextlib.asynccontextmanager
@@ -257,7 +253,10 @@ def test_keys_go_both_ways(run: Run) -> None:
             await ws.send(json.dumps({"type": "dtmf", "digits": "12,a#"}))
             await ws.send(json.dumps({"type": "dtmf", "digit": "*"}))
             await settle(ws)
-            assert host.digits == ["12,A#", "*"]
+            assert host.commands == [
+                {"type": "dtmf", "digits": "12,A#"},
+                {"type": "dtmf", "digits": "*"},
+            ]
             host.bridge.dtmf("7", 160)
             assert await receive(ws) == {"type": "dtmf", "digit": "7", "duration_ms": 160}
 
@@ -269,6 +268,8 @@ def test_keys_go_both_ways(run: Run) -> None:
     [
         {"type": "say", "text": "Hello"},
         {"type": "send_chat", "text": "Hi", "sender_name": "Agent"},
+        {"type": "stop_speaking"},
+        {"type": "typing"},
         {"type": "hangup"},
         {"type": "hold"},
         {"type": "resume"},
