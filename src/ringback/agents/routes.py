@@ -25,7 +25,7 @@ def agent_routes(agents: AgentService) -> APIRouter:
     )
     async def list_agents(caller: CurrentAccount, paging: Paging) -> object:
         """All agents of the account, oldest first."""
-        return page_of(await agents.list(caller.account_id, paging), AgentView.of)
+        return page_of(await agents.page(caller.account_id, paging), AgentView.of)
 
     @router.post(
         "",

@@ -110,19 +110,28 @@ class SttSettings(ApiModel):
     """What turns the caller's speech into text."""
 
     provider: Literal["local"] = Field(
-        default="local", description="`local`: pocketsphinx on this machine (English, modest quality)."
+        default="local",
+        description="`local`: pocketsphinx on this machine (English, modest quality).",
     )
 
 
 class TtsSettings(ApiModel):
     """What turns the agent's text into speech."""
 
-    provider: Literal["local"] = Field(default="local", description="`local`: espeak-ng on this machine.")
+    provider: Literal["local"] = Field(
+        default="local", description="`local`: espeak-ng on this machine."
+    )
     voice: Annotated[Line, StringConstraints(max_length=64)] | None = Field(
-        default=None, description="Name of the voice; null: the one of the language.", examples=["en-us"]
+        default=None,
+        description="Name of the voice; null: the one of the language.",
+        examples=["en-us"],
     )
     rate: int | None = Field(
-        default=None, ge=80, le=450, description="Words per minute; null: the voice's own.", examples=[170]
+        default=None,
+        ge=80,
+        le=450,
+        description="Words per minute; null: the voice's own.",
+        examples=[170],
     )
 
 

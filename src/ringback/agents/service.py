@@ -57,10 +57,10 @@ class AgentService:
         except IntegrityError:
             pass  # another node was faster
 
-    async def list(self, account_id: str, page: PageRequest) -> Page[Agent]:
+    async def page(self, account_id: str, request: PageRequest) -> Page[Agent]:
         async with self._database.session() as session:
             statement = select(Agent).where(Agent.account_id == account_id)
-            return await fetch_page(session, statement, Agent.id, page)
+            return await fetch_page(session, statement, Agent.id, request)
 
     async def get(self, account_id: str, agent_id: str) -> Agent:
         """Raises ``NotFound``."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from fastapi import Depends, Query
 from pydantic import (
@@ -49,14 +49,18 @@ def rule(message: str, hint: str = "", field: str | None = None) -> PydanticCust
     return PydanticCustomError("rule", "{complaint}", context)
 
 
-def accept_camel_case(data: Mapping[str, Any], known: Mapping[str, object]) -> dict[str, Any]:
-    """``data`` with the camelCase spellings of ``known`` fields turned into snake_case.
+def accept_camel_case(
+    data: Mapping[str, Any], known: Mapping[str, object], aliases: Mapping[str, str]
+) -> dict[str, Any]:
+    """``data`` with the camelCase spellings of ``known`` fields turned into snake_case, and
+    ``aliases`` (also in snake_case) into the fields that they stand for.
 
     Raises a validation error for a field that is not known, or that is given twice.
     """
     renamed: dict[str, Any] = {}
     for key, value in data.items():
         name = key if key in known else snake_case(key)
+        name = aliases.get(name, name)
         if name not in known:
             close = get_close_matches(name, known, n=1)
             remedy = f": did you mean `{close[0]}`?" if close else ""
@@ -94,14 +98,21 @@ Prose = Annotated[str, AfterValidator(_no_controls)]
 
 
 class ApiModel(BaseModel):
-    """Base of every request and response body."""
+    """Base of every request and response body.
+
+    ``aliases`` are other names that a documented API has for a field.
+    """
+
+    aliases: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod
     def _accept_camel_case(cls, data: Any) -> Any:
-        return accept_camel_case(data, cls.model_fields) if isinstance(data, Mapping) else data
+        if not isinstance(data, Mapping):
+            return data
+        return accept_camel_case(data, cls.model_fields, cls.aliases)
 
 
 def api_example(**example: Any) -> ConfigDict:

@@ -1,0 +1,47 @@
+"""Telephony as the SIP connector asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ringback.connectors.contract import DialRequest
+from ringback.connectors.sip.directory import (
+    InboundQuery,
+    OutboundRoute,
+    Refusal,
+    Route,
+    TrunkAccount,
+)
+from ringback.telephony.service import Telephony
+from ringback.telephony.status import RegistrationStatus
+
+
+class TrunkDirectory:
+    """Implements :class:`ringback.connectors.sip.directory.SipDirectory`."""
+
+    def __init__(self, telephony: Telephony) -> None:
+        self._telephony = telephony
+
+    async def trunks(self) -> Sequence[TrunkAccount]:
+        return self._telephony.enabled_trunks()
+
+    def on_trunk_change(self, listener: Callable[[], None]) -> None:
+        self._telephony.on_trunk_change(listener)
+
+    async def route_inbound(self, query: InboundQuery) -> Route | Refusal:
+        return self._telephony.resolve_inbound(query)
+
+    async def route_outbound(self, request: DialRequest) -> OutboundRoute:
+        return self._telephony.pick_outbound(
+            request.account_id, request.target, request.caller_id, request.trunk_id
+        )
+
+    def trunk_resolved(self, trunk_id: str, hosts: Sequence[str]) -> None:
+        self._telephony.set_trunk_addresses(trunk_id, hosts)
+
+    def registration_changed(
+        self, trunk_id: str, status: str, reason: str, expires_in: float | None
+    ) -> None:
+        self._telephony.set_registration_status(
+            trunk_id, RegistrationStatus(status), reason, expires_in
+        )
