@@ -14,6 +14,7 @@ from ringback.connectors.contract import (
     DialRequest,
     LegControl,
 )
+from ringback.connectors.sip.addresses import TrunkAddresses
 from ringback.connectors.sip.directory import SipDirectory, TrunkAccount
 from ringback.connectors.sip.inbound import InboundCalls, InboundLeg
 from ringback.connectors.sip.leg import LegServices, SipLeg
@@ -22,7 +23,7 @@ from ringback.connectors.sip.registrations import Registrations
 from ringback.core.end_reason import EndReason
 from ringback.core.errors import UpstreamFailed
 from ringback.media.plane import MediaPlane
-from ringback.net.resolver import ResolutionFailed, Resolver
+from ringback.net.resolver import Resolver, Target
 from ringback.net.sip_transport import SipTransport
 from ringback.sip.events import (
     Dropped,
@@ -35,7 +36,7 @@ from ringback.sip.events import (
 )
 from ringback.sip.registration import RegistrationChanged
 from ringback.sip.transport import Hop, LocalAddresses
-from ringback.sip.uri import Uri
+from ringback.sip.uri import Uri, parse_host_port
 
 log = structlog.get_logger(__name__)
 
@@ -71,9 +72,9 @@ class SipConnector:
         self._legs: dict[str, SipLeg] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._registrations = Registrations(directory, transport, self)
+        self._trunk_addresses = TrunkAddresses(directory, self)
         self._services: LegServices | None = None
         self._inbound: InboundCalls | None = None
-        self._no_legs = asyncio.Event()
 
     # ---- CallConnector ----------------------------------------------------------------------
 
@@ -82,8 +83,9 @@ class SipConnector:
         self._services = LegServices(self._transport, self._plane, sink, self._adopt, self._forget)
         self._inbound = InboundCalls(self._directory, self._services, self._bind_host)
         await self._transport.start(self._on_event)
-        self._directory.on_trunk_change(lambda: self._spawn(self._registrations.synchronise()))
+        self._directory.on_trunk_change(self._on_trunk_change)
         await self._registrations.synchronise()
+        self._spawn(self._trunk_addresses.keep_fresh())
 
     async def dial(self, request: DialRequest) -> LegControl:
         route = await self._directory.route_outbound(request)
@@ -111,6 +113,10 @@ class SipConnector:
     @property
     def live_legs(self) -> int:
         return len(self._legs)
+
+    def _on_trunk_change(self) -> None:
+        self._spawn(self._registrations.synchronise())
+        self._trunk_addresses.refresh_now()
 
     # ---- events of the SIP core -------------------------------------------------------------
 
@@ -152,23 +158,19 @@ class SipConnector:
     # ---- HopFinder --------------------------------------------------------------------------
 
     async def trunk_hops(self, trunk: TrunkAccount) -> tuple[Hop, ...]:
-        target = trunk.outbound_proxy or trunk.host
-        uri = Uri.parse(f"sip:{target}") if trunk.outbound_proxy else Uri("sip", host=target)
-        if uri.port is None and not trunk.outbound_proxy:
-            uri = Uri("sip", host=target, port=trunk.port)
-        hops = await self.uri_hops(uri, trunk)
+        host, port = (
+            parse_host_port(trunk.outbound_proxy)
+            if trunk.outbound_proxy
+            else (trunk.host, trunk.port)
+        )
+        hops = await self._resolver.resolve(
+            Target(host, port, trunk.transport, verify=trunk.tls_verify)
+        )
         self._directory.trunk_resolved(trunk.id, [hop.host for hop in hops])
-        return hops
+        return tuple(hops)
 
     async def uri_hops(self, uri: Uri, trunk: TrunkAccount) -> tuple[Hop, ...]:
-        try:
-            return tuple(
-                await self._resolver.resolve(
-                    uri, transport=trunk.transport, verify=trunk.tls_verify
-                )
-            )
-        except ResolutionFailed as error:
-            raise UpstreamFailed(str(error), code="name_not_found") from error
+        return tuple(await self._resolver.resolve(Target.of(uri, verify=trunk.tls_verify)))
 
     def our_host(self, hop: Hop) -> str:
         """Our address for SDP, as the peer at ``hop`` should see it."""
