@@ -17,7 +17,7 @@ from ringback.calls.texts import MAX_IDENTITY, MAX_TARGET, one_line, recording_n
 from ringback.connectors.contract import DialRequest
 from ringback.core.clock import Clock
 from ringback.core.end_reason import EndReason
-from ringback.core.errors import InvalidRequest, NotConfigured, RingbackError
+from ringback.core.errors import InvalidRequest, NotConfigured, NotFound, RingbackError
 from ringback.core.ids import new_id
 
 DEFAULT_AGENT_NAME = "AI Agent"
@@ -81,9 +81,7 @@ class Dialler:
                 "`sip:+33612345678@sip.example.com`.",
                 field="meeting_url",
             )
-        profile = None
-        if wanted.agent_id is not None:
-            profile = await self._agents.profile(account_id, wanted.agent_id)
+        profile = await self._profile(account_id, wanted.agent_id)
         self._admission.check(Direction.OUTBOUND, account_id, profile)
         entry = self._draft(account_id, wanted.meeting_url, wanted, platform, profile)
         await self._dial(entry, wanted, platform)
@@ -99,6 +97,19 @@ class Dialler:
                 field="platform",
             )
         return platform
+
+    async def _profile(self, account_id: str, agent_id: str | None) -> AgentProfile | None:
+        if agent_id is None:
+            return None
+        try:
+            return await self._agents.profile(account_id, agent_id)
+        except NotFound as error:
+            raise InvalidRequest(
+                "`agent_id` is not an agent of this account.",
+                code="agent_not_found",
+                hint="List the agents with GET /api/agents.",
+                field="agent_id",
+            ) from error
 
     def _draft(
         self,

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import delete
+from sqlalchemy.exc import SQLAlchemyError
 
 from ringback.calls.models import IdempotencyRow
 from ringback.core.clock import Clock
 from ringback.core.database import Database
 from ringback.core.errors import Conflict
+
+log = structlog.stdlib.get_logger(__name__)
 
 KEPT_FOR = timedelta(hours=24)
 
@@ -80,17 +84,20 @@ class IdempotencyStore:
                 )
             return known.status, known.answer
         status, answer = await action()
-        async with self._database.session() as session:
-            session.add(
-                IdempotencyRow(
-                    account_id=account_id,
-                    key=key,
-                    fingerprint=fingerprint,
-                    status=status,
-                    answer=answer,
-                    created_at=self._clock.now(),
-                )
-            )
+        row = IdempotencyRow(
+            account_id=account_id,
+            key=key,
+            fingerprint=fingerprint,
+            status=status,
+            answer=answer,
+            created_at=self._clock.now(),
+        )
+        try:
+            async with self._database.session() as session:
+                session.add(row)
+        except SQLAlchemyError as error:
+            # It is done: to say that it failed would invite the very repeat that this prevents.
+            log.error("idempotency_key_not_kept", account_id=account_id, error=str(error))
         return status, answer
 
     async def _known(self, account_id: str, key: str) -> IdempotencyRow | None:

@@ -21,6 +21,7 @@ from ringback.calls.metrics import CallMetrics
 from ringback.calls.registry import Entry, Registry, Timer
 from ringback.calls.rows import call_row, line_row
 from ringback.calls.states import CallEvent, CallState, Direction
+from ringback.calls.texts import sound
 from ringback.connectors.contract import Cause, LegControl
 from ringback.core.bus import Bus
 from ringback.core.clock import Clock
@@ -149,7 +150,7 @@ class Lifecycle:
         """Add what was said to the transcript, and tell it on."""
         if not entry.call.facts.transcripts:
             return
-        text = said.text.replace("\x00", "")
+        text = sound(said.text).replace("\x00", "")
         line = entry.transcript.add(said.speaker, text, said.start_ms, said.end_ms)
         if line is None:
             return

@@ -140,6 +140,8 @@ def ending_event(call: LiveCall, reason: EndReason) -> CallEvent:
     as a hang-up. A lost bridge before the answer is a failure, since there was nothing to resume.
     """
     event = _ENDING.get(reason, CallEvent.HUNG_UP)
+    if event is CallEvent.UNANSWERED and call.facts.direction is Direction.OUTBOUND:
+        event = CallEvent.REJECTED
     if (call.state, event) in TRANSITIONS:
         return event
     return CallEvent.BROKEN if event is CallEvent.BRIDGE_LOST else CallEvent.HUNG_UP

@@ -25,6 +25,8 @@ class AgentProfile:
     name: str
     voice: VoiceSpec | None = None
     """The hosted pipeline to run; ``None`` for an agent outside (on the call WebSocket)."""
+    inbound: bool = True
+    """Whether it takes calls that come in."""
     records: bool = True
     max_seconds: float | None = None
     max_calls: int | None = None

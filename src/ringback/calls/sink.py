@@ -17,7 +17,7 @@ from ringback.calls.texts import MAX_HEADER, MAX_IDENTITY, one_line, recording_n
 from ringback.connectors.contract import Cause, InboundOffer, LegControl
 from ringback.core.clock import Clock
 from ringback.core.end_reason import EndReason
-from ringback.core.errors import RingbackError
+from ringback.core.errors import NotConfigured, NotFound, RingbackError
 from ringback.core.ids import new_id
 from ringback.media.plane import MediaPlane
 
@@ -80,7 +80,18 @@ class CallReports:
     async def _profile(self, offer: InboundOffer) -> AgentProfile | None:
         if offer.agent_id is None:
             return None
-        return await self._agents.profile(offer.account_id, offer.agent_id)
+        try:
+            profile = await self._agents.profile(offer.account_id, offer.agent_id)
+        except NotFound as error:
+            raise NotConfigured(
+                "The agent of this number is gone.", code="agent_not_found"
+            ) from error
+        if not profile.inbound:
+            raise NotConfigured(
+                f"The agent {profile.name or profile.agent_id} takes no inbound calls.",
+                code="agent_not_inbound",
+            )
+        return profile
 
     def _enter(self, offer: InboundOffer, leg: LegControl, profile: AgentProfile | None) -> Entry:
         platform = self._platforms[offer.platform]

@@ -13,8 +13,13 @@ MAX_HEADER = 1024
 
 def one_line(text: str, limit: int) -> str:
     """``text`` without control characters and lone surrogates, at most ``limit`` characters."""
-    sound = text[: 2 * limit].encode("utf-8", "replace").decode("utf-8")
-    return "".join(c if c.isprintable() else " " for c in sound).strip()[:limit]
+    kept = sound(text[: 2 * limit])
+    return "".join(c if c.isprintable() else " " for c in kept).strip()[:limit]
+
+
+def sound(text: str) -> str:
+    """``text`` with a ``?`` for each lone surrogate, which no encoding can carry."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def recording_name(call_id: str, at: datetime) -> str:

@@ -1,0 +1,205 @@
+"""``/api/call`` and ``/api/calls``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.responses import FileResponse, JSONResponse
+
+from ringback.calls.idempotency import Answer, IdempotencyStore
+from ringback.calls.schemas import (
+    CallCreate,
+    CallDetail,
+    CallView,
+    ChatRequest,
+    CommandDone,
+    DtmfRequest,
+    SayRequest,
+)
+from ringback.calls.service import CallService
+from ringback.calls.transcript import MAX_LINES
+from ringback.connectors.contract import Capability
+from ringback.core.http import CurrentAccount, PageOf, Paging, errors
+
+CallId = Annotated[str, Path(description="The call's `call_id`.", max_length=64)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="Any text of yours, new for each call: the same request sent again with the "
+        "same key within 24 hours gets the first one's answer and places no second call.",
+    ),
+]
+Since = Annotated[
+    int,
+    Query(ge=0, le=MAX_LINES, description="Leave out the transcript lines before this one."),
+]
+
+
+def call_routes(calls: CallService, idempotency: IdempotencyStore) -> APIRouter:
+    """The routes over ``calls``."""
+    router = APIRouter(prefix="/api", tags=["Calls"])
+    _add_lifecycle(router, calls, idempotency)
+    _add_reading(router, calls)
+    _add_commands(router, calls)
+    return router
+
+
+def _add_lifecycle(router: APIRouter, calls: CallService, idempotency: IdempotencyStore) -> None:
+    @router.post(
+        "/call",
+        summary="Place a call",
+        response_model=CallView,
+        responses=errors(400, 401, 409, 413, 422, 429, 502, 503),
+    )
+    async def create_call(
+        body: CallCreate,
+        request: Request,
+        caller: CurrentAccount,
+        idempotency_key: IdempotencyKey = None,
+    ) -> object:
+        """Dials and answers at once; follow `call_state` on the call WebSocket or on
+        `/api/events`, or poll the call. Open the WebSocket in `text_ws_url` to be its voice."""
+
+        async def place() -> Answer:
+            snapshot = await calls.place(caller.account_id, body.wanted())
+            view = CallView.of(snapshot.call, str(request.base_url))
+            return 200, view.model_dump(mode="json")
+
+        asked = {"path": "/api/call", "body": body.model_dump(mode="json")}
+        status, answer = await idempotency.once(caller.account_id, idempotency_key, asked, place)
+        return JSONResponse(answer, status)
+
+    @router.post(
+        "/call/{call_id}/accept",
+        summary="Accept an inbound call",
+        responses=errors(401, 404, 409, 422, 429),
+    )
+    async def accept_call(call_id: CallId, request: Request, caller: CurrentAccount) -> CallView:
+        """Answers a call that rings. It is `active` when the caller's phone has the answer."""
+        snapshot = await calls.accept(caller.account_id, call_id)
+        return CallView.of(snapshot.call, str(request.base_url))
+
+    @router.post(
+        "/call/{call_id}/refuse",
+        summary="Refuse an inbound call",
+        responses=errors(401, 404, 409, 422, 429),
+    )
+    async def refuse_call(call_id: CallId, request: Request, caller: CurrentAccount) -> CallView:
+        """Turns down a call that rings; the caller hears that it was declined."""
+        snapshot = calls.refuse(caller.account_id, call_id)
+        return CallView.of(snapshot.call, str(request.base_url))
+
+    @router.delete("/call/{call_id}", summary="Hang up", responses=errors(401, 404, 422, 429))
+    async def hang_up_call(call_id: CallId, request: Request, caller: CurrentAccount) -> CallView:
+        """Ends a live call, answered or not."""
+        snapshot = calls.hang_up(caller.account_id, call_id)
+        return CallView.of(snapshot.call, str(request.base_url))
+
+
+def _add_reading(router: APIRouter, calls: CallService) -> None:
+    @router.get(
+        "/calls",
+        summary="List calls",
+        responses=errors(400, 401, 422, 429),
+    )
+    async def list_calls(
+        request: Request,
+        caller: CurrentAccount,
+        paging: Paging,
+        state: Annotated[
+            Literal["live", "ended"],
+            Query(description="`live`: all that are not over. `ended`: the rest, newest first."),
+        ] = "live",
+    ) -> PageOf[CallView]:
+        """The live calls, all of them, oldest first; or, in pages, those that are over."""
+        base = str(request.base_url)
+        if state == "live":
+            live = [CallView.of(found.call, base) for found in calls.live(caller.account_id)]
+            return PageOf(items=live, next_cursor=None)
+        page = await calls.ended(caller.account_id, paging)
+        items = [CallView.of(call, base) for call in page.items]
+        return PageOf(items=items, next_cursor=page.next_cursor)
+
+    @router.get("/call/{call_id}", summary="Get a call", responses=errors(401, 404, 422, 429))
+    async def get_call(
+        call_id: CallId, request: Request, caller: CurrentAccount, since: Since = 0
+    ) -> CallDetail:
+        """A call, live or over, with its transcript. To poll, pass `since` = the
+        `transcript_length` of the answer before: only new lines come."""
+        snapshot = await calls.get(caller.account_id, call_id, since)
+        return CallDetail.from_snapshot(snapshot, str(request.base_url))
+
+    @router.get(
+        "/call/{call_id}/recording",
+        summary="Download a recording",
+        response_class=FileResponse,
+        responses={
+            200: {
+                "description": "A stereo WAV: left is the caller, right the agent.",
+                "content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}},
+            },
+            **errors(401, 404, 409, 422, 429),
+        },
+    )
+    async def get_recording(call_id: CallId, caller: CurrentAccount) -> FileResponse:
+        """The recording of a call that is over."""
+        path = await calls.recording(caller.account_id, call_id)
+        return FileResponse(path, media_type="audio/wav", filename=f"{call_id}.wav")
+
+
+def _add_commands(router: APIRouter, calls: CallService) -> None:
+    @router.post(
+        "/call/{call_id}/say",
+        summary="Speak",
+        responses=errors(400, 401, 404, 409, 413, 422, 429),
+    )
+    async def say(call_id: CallId, body: SayRequest, caller: CurrentAccount) -> CommandDone:
+        """Speaks text with the voice of the call's hosted agent. 400 `tts_not_configured` where
+        the call has none: send your own audio to the call WebSocket then."""
+        calls.say(caller.account_id, call_id, body.text)
+        return CommandDone(call_id=call_id)
+
+    @router.post(
+        "/call/{call_id}/stop-speaking",
+        summary="Stop speaking",
+        responses=errors(400, 401, 404, 409, 422, 429),
+    )
+    async def stop_speaking(call_id: CallId, caller: CurrentAccount) -> CommandDone:
+        """Interrupts what the hosted voice is saying and drops what it was about to say."""
+        calls.stop_speaking(caller.account_id, call_id)
+        return CommandDone(call_id=call_id)
+
+    @router.post(
+        "/call/{call_id}/dtmf",
+        summary="Press keys",
+        responses=errors(400, 401, 404, 409, 413, 422, 429),
+    )
+    async def send_dtmf(call_id: CallId, body: DtmfRequest, caller: CurrentAccount) -> CommandDone:
+        """Sends DTMF to the far end, as to a voice menu."""
+        calls.send_dtmf(caller.account_id, call_id, body.digits.upper())
+        return CommandDone(call_id=call_id)
+
+    @router.post(
+        "/call/{call_id}/chat",
+        summary="Send a chat message",
+        responses=errors(400, 401, 404, 413, 422, 429),
+    )
+    async def send_chat(call_id: CallId, body: ChatRequest, caller: CurrentAccount) -> CommandDone:
+        """For platforms with the capability `write`. A phone call has none: 400
+        `capability_missing`."""
+        calls.require(caller.account_id, call_id, Capability.WRITE)
+        return CommandDone(call_id=call_id)
+
+    @router.post(
+        "/call/{call_id}/typing",
+        summary="Show that the agent types",
+        responses=errors(400, 401, 404, 422, 429),
+    )
+    async def show_typing(call_id: CallId, caller: CurrentAccount) -> CommandDone:
+        """For platforms with the capability `typing`. A phone call has none: 400
+        `capability_missing`."""
+        calls.require(caller.account_id, call_id, Capability.TYPING)
+        return CommandDone(call_id=call_id)
