@@ -31,11 +31,14 @@ class MediaCounters:
     """Audio that came although we had said that we do not receive."""
     dropped_early: int = 0
     """RTP before anything was negotiated."""
-    dropped_late: int = 0
-    """Too late for playout, a duplicate, or beyond the jitter buffer's bound."""
     send_failed: int = 0
     """Datagrams that the kernel refused (buffer full, no route)."""
+    socket_errors: int = 0
+    receive_errors: int = 0
+    """Datagrams that made our own code fail: a bug, logged once a port."""
 
+    ticks_skipped: int = 0
+    """Frames that were never played because the process was too far behind."""
     playout_full: int = 0
     playout_cleared_ms: int = 0
     playout_discarded_ms: int = 0
@@ -46,7 +49,6 @@ class MediaCounters:
     streams_refused: int = 0
     stream_audio_dropped: int = 0
     """Frames not sent to a stream that reads too slowly."""
-    stream_events_dropped: int = 0
     stream_slow_closed: int = 0
     stream_messages_rejected: int = 0
 

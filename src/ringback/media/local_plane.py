@@ -1,0 +1,220 @@
+"""The media plane inside the node's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from ringback.core.clock import Clock
+from ringback.core.errors import Conflict, NotConfigured, Unavailable
+from ringback.media.metrics import MediaCounters
+from ringback.media.pacer import Ticker
+from ringback.media.plane import (
+    MediaEvent,
+    NegotiatedAudio,
+    OpenSession,
+    SessionOpened,
+    SessionReport,
+    VoiceSpec,
+)
+from ringback.media.port import VoiceFactory
+from ringback.media.recorder import RecorderThread
+from ringback.media.rtp_session import RtpIdentity
+from ringback.media.session import MediaEnvironment, MediaSession
+from ringback.media.stream_socket import refuse_ended
+from ringback.net.rtp_ports import RtpSockets
+
+logger = logging.getLogger(__name__)
+
+NATIVE_SAMPLE_RATE = 8000
+"""Hz at the bridge of a phone call: that of G.711."""
+
+
+class PortAllocator(Protocol):
+    """Where a session's UDP sockets come from (:class:`ringback.net.rtp_ports.RtpPorts`)."""
+
+    def bind(self, host: str) -> RtpSockets:
+        """Raises ``ringback.core.errors.Unavailable`` (code ``no_rtp_port``)."""
+        ...
+
+    def release(self, sockets: RtpSockets) -> None: ...
+
+
+class LocalMediaPlane:
+    """Implements :class:`ringback.media.plane.MediaPlane` on the running event loop.
+
+    Events reach the listeners in order, from the event loop and never from inside a command.
+    """
+
+    def __init__(
+        self,
+        ports: PortAllocator,
+        *,
+        ticker: Ticker,
+        clock: Clock,
+        recorder: RecorderThread,
+        voices: VoiceFactory | None = None,
+        sample_rate: int = NATIVE_SAMPLE_RATE,
+    ) -> None:
+        self._ports = ports
+        self._voices = voices
+        self._recorder = recorder
+        self._environment = MediaEnvironment(
+            clock=clock,
+            ticker=ticker,
+            recorder=recorder,
+            sample_rate=sample_rate,
+            random=secrets.SystemRandom().random,
+            emit=self._emit,
+        )
+        self._sessions: dict[str, MediaSession] = {}
+        self._closed_counters = MediaCounters()
+        self._listeners: list[Callable[[MediaEvent], None]] = []
+        self._events: deque[MediaEvent] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self.listener_errors = 0
+
+    def __len__(self) -> int:
+        """Sessions that are open."""
+        return len(self._sessions)
+
+    def counters(self) -> MediaCounters:
+        """Sums over all sessions since the start, the live ones included."""
+        total = MediaCounters()
+        total.add(self._closed_counters)
+        for session in self._sessions.values():
+            total.add(session.count_reception())
+        return total
+
+    # ---- events -----------------------------------------------------------------------------
+
+    def subscribe(self, listener: Callable[[MediaEvent], None]) -> None:
+        self._listeners.append(listener)
+
+    def _emit(self, event: MediaEvent) -> None:
+        if not self._events:
+            asyncio.get_running_loop().call_soon(self._dispatch)
+        self._events.append(event)
+
+    def _dispatch(self) -> None:
+        while self._events:
+            event = self._events[0]
+            for listener in self._listeners:
+                try:
+                    listener(event)
+                except Exception:
+                    self.listener_errors += 1
+                    logger.exception("a listener failed on a media event")
+            self._events.popleft()
+
+    # ---- sessions ---------------------------------------------------------------------------
+
+    async def open(self, request: OpenSession) -> SessionOpened:
+        """Raises ``Unavailable`` (``no_rtp_port``, ``shutting_down``) and ``Conflict`` (the id
+        is in use)."""
+        if self._stopping:
+            raise Unavailable("This node is shutting down.", code="shutting_down")
+        if request.session_id in self._sessions:
+            raise Conflict("This call has its media open already.", code="session_exists")
+        sockets = self._ports.bind(request.bind_host)
+        session = MediaSession(request, sockets, _identity(), self._environment, self._closed)
+        self._sessions[request.session_id] = session
+        try:
+            await session.open()
+        except OSError as error:
+            await session.close()
+            raise Unavailable(f"The RTP ports do not work: {error}", code="no_rtp_port") from error
+        except BaseException:
+            await session.close()
+            raise
+        return SessionOpened(request.session_id, sockets.port, sockets.port + 1)
+
+    async def close(self, session_id: str) -> SessionReport:
+        session = self._sessions.get(session_id)
+        return SessionReport(session_id) if session is None else await session.close()
+
+    async def stop(self) -> None:
+        """Close every session and the recorder. No session opens after that."""
+        self._stopping = True
+        await asyncio.gather(*(session.close() for session in list(self._sessions.values())))
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._recorder.stop()
+
+    def _closed(self, session: MediaSession) -> None:
+        del self._sessions[session.session_id]
+        self._closed_counters.add(session.count_reception())
+        self._ports.release(session.sockets)
+
+    # ---- commands ---------------------------------------------------------------------------
+
+    def negotiate(self, session_id: str, audio: NegotiatedAudio) -> None:
+        """Raises ``InvalidRequest`` (code ``unknown_codec``)."""
+        if session := self._sessions.get(session_id):
+            session.negotiate(audio)
+
+    def activate(self, session_id: str, recording: str | None = None) -> None:
+        if session := self._sessions.get(session_id):
+            session.activate(recording)
+
+    def start_voice(self, session_id: str, spec: VoiceSpec) -> None:
+        """Raises ``NotConfigured`` when there is no such voice."""
+        if self._voices is None:
+            raise NotConfigured(
+                "This node has no hosted voice.",
+                code="voice_not_configured",
+                hint="Install the voice pipeline, or attach an agent to the call's WebSocket.",
+            )
+        if session := self._sessions.get(session_id):
+            session.start_voice(spec, self._voices)
+
+    def say(self, session_id: str, text: str) -> None:
+        """Ignored without a voice (``start_voice`` is what tells)."""
+        if session := self._sessions.get(session_id):
+            session.say(text)
+
+    def stop_speaking(self, session_id: str) -> None:
+        if session := self._sessions.get(session_id):
+            session.stop_speaking()
+
+    def send_dtmf(self, session_id: str, digits: str) -> None:
+        """Raises ``InvalidRequest`` (code ``invalid_digits``)."""
+        if session := self._sessions.get(session_id):
+            session.send_dtmf(digits)
+
+    def dtmf(self, session_id: str, digit: str, duration_ms: int) -> None:
+        if session := self._sessions.get(session_id):
+            session.dtmf(digit, duration_ms)
+
+    def set_hold(self, session_id: str, held: bool) -> None:
+        if session := self._sessions.get(session_id):
+            session.set_hold(held)
+
+    def notify(self, session_id: str, message: Mapping[str, Any]) -> None:
+        if session := self._sessions.get(session_id):
+            session.notify(message)
+
+    def attach_stream(self, session_id: str, connection: socket.socket, request: bytes) -> None:
+        session = self._sessions.get(session_id)
+        if session is not None and not session.closing:
+            session.attach_stream(connection, request)
+            return
+        task = asyncio.get_running_loop().create_task(refuse_ended(connection, request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _identity() -> RtpIdentity:
+    """Random, as RFC 3550 sections 5.1 and 8.1 and RFC 7022 section 4.2 want it."""
+    return RtpIdentity(
+        ssrc=secrets.randbits(32),
+        sequence=secrets.randbits(16),
+        timestamp=secrets.randbits(32),
+        cname=secrets.token_urlsafe(12).encode("ascii"),
+    )
