@@ -28,6 +28,7 @@ from dataclasses import dataclass
 
 from ringback.rtp.jitter_estimate import DelayEstimator
 from ringback.rtp.packet import RtpPacket
+from ringback.rtp.serial import sequence_delta, timestamp_delta
 
 MAX_SEQUENCE_AHEAD = 3000
 MAX_SEQUENCE_BEHIND = 100
@@ -118,8 +119,8 @@ class JitterBuffer:
         self._packet_samples = self._frame_samples
         self._last_step = 0
         # A position is a sequence number and a time is a timestamp, both unwrapped and carried
-        # on over resyncs. A slot without a packet is one that carried something else than audio.
-        self._slots: dict[int, tuple[int, RtpPacket | None]] = {}
+        # on over resyncs. A slot is time, length and packet, or none that is audio.
+        self._slots: dict[int, tuple[int, int, RtpPacket | None]] = {}
         self._newest: RtpPacket | None = None
         self._newest_sequence = 0
         self._newest_position = -1
@@ -143,7 +144,7 @@ class JitterBuffer:
     @property
     def sequences(self) -> list[int]:
         """The sequence numbers of the buffered packets, in playing order."""
-        packets = (self._slots[position][1] for position in sorted(self._slots))
+        packets = (self._slots[position][2] for position in sorted(self._slots))
         return [packet.sequence for packet in packets if packet is not None]
 
     @property
@@ -165,12 +166,14 @@ class JitterBuffer:
         if newest is None:
             self._splice(packet, now)
             return
-        ahead = ((packet.sequence - self._newest_sequence + 0x8000) & 0xFFFF) - 0x8000
+        ahead = sequence_delta(packet.sequence, self._newest_sequence)
         if packet.ssrc != newest.ssrc or not (-MAX_SEQUENCE_BEHIND <= ahead <= MAX_SEQUENCE_AHEAD):
             self._doubt(packet, now)
             return
-        self._candidate = None
-        step = ((packet.timestamp - newest.timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+        if self._candidate is not None:
+            self._candidate = None
+            self.counters.stray += 1
+        step = timestamp_delta(packet.timestamp, newest.timestamp)
         if abs(step / self._rate - now + self._newest_arrival) <= MAX_TIMESTAMP_JUMP:
             self._place(packet, self._newest_position + ahead, self._newest_time + step, now)
         elif ahead > 0:
@@ -186,7 +189,7 @@ class JitterBuffer:
         newest = self._newest
         if newest is None or packet.ssrc != newest.ssrc:
             return
-        ahead = ((packet.sequence - self._newest_sequence + 0x8000) & 0xFFFF) - 0x8000
+        ahead = sequence_delta(packet.sequence, self._newest_sequence)
         position = self._newest_position + ahead
         if not -MAX_SEQUENCE_BEHIND <= ahead <= MAX_SEQUENCE_AHEAD:
             return
@@ -226,12 +229,12 @@ class JitterBuffer:
 
     def _store(self, position: int, time: int, packet: RtpPacket | None) -> None:
         slots = self._slots
-        slots[position] = (time, packet)
+        slots[position] = (time, self._packet_samples, packet)
         while len(slots) * self._packet_samples > self._max_samples and len(slots) > 1:
             oldest = self._next_position if self._next_position in slots else min(slots)
             self.counters.lost += oldest - self._next_position
             self._move_on(oldest - self._next_position, 0)
-            self.counters.overflow += slots[oldest][1] is not None
+            self.counters.overflow += slots[oldest][2] is not None
             self._take(oldest)
 
     def _doubt(self, packet: RtpPacket, now: float) -> None:
@@ -286,7 +289,7 @@ class JitterBuffer:
                 if missing is not None:
                     return missing
                 continue
-            time, packet = slot
+            time, _, packet = slot
             if packet is None:
                 self._take(self._next_position)
                 continue
@@ -316,11 +319,12 @@ class JitterBuffer:
 
     def _take(self, position: int) -> int:
         """Move on over the packet at ``position``, which is next; its length in samples."""
-        time, packet = self._slots.pop(position)
-        samples = self._packet_samples
+        time, samples, packet = self._slots.pop(position)
         following = self._slots.get(position + 1)
-        if following is not None and 0 < following[0] - time < samples:
-            samples = following[0] - time
+        if following is not None:
+            step = following[0] - time
+            if 0 < step < samples or step == self._packet_samples:
+                samples = step
         self._move_on(1, 1)
         if packet is not None:
             self._next_time = time + samples
@@ -344,26 +348,33 @@ class JitterBuffer:
                 self._starved_since = now
                 self.counters.underruns += 1
             return EMPTY
-        late_by = now - self._estimator.base - self._next_time / self._rate
+        position = min(self._slots)
+        time = self._slots[position][0]
+        missing = position - self._next_position
+        length = self._packet_samples
+        pause = time - self._next_time > missing * length + length // 2
+        late_by = now - self._estimator.base - (time if pause else self._next_time) / self._rate
         if late_by < self._estimator.target_delay - _PRECISION:
             if self._starved_since is None:
                 self._starved_since = now
             return EMPTY
-        return self._give_up(now)
+        return self._give_up(missing, None if pause else time, now)
 
-    def _give_up(self, now: float) -> Lost | None:
-        """Conceal one of the missing packets, less those whose time underruns have filled."""
-        position = min(self._slots)
-        gap = self._slots[position][0] - self._next_time
-        missing = position - self._next_position
+    def _give_up(self, missing: int, until: int | None, now: float) -> Lost | None:
+        """Conceal one of the missing packets, less those whose time underruns have filled.
+
+        ``until`` is the time of the next packet that is there, or ``None`` after a pause, in
+        which nothing is missed.
+        """
         length = self._packet_samples
         filled = 0.0 if self._starved_since is None else (now - self._starved_since) * self._rate
         self._starved_since = None
-        to_conceal = min(max(int((gap - filled) / length + 0.5), 0), missing)
-        if gap > missing * length + length // 2:
-            to_conceal = 0
-        elif to_conceal < missing:
-            self._advance(gap - to_conceal * length)
+        to_conceal = 0
+        if until is not None:
+            gap = until - self._next_time
+            to_conceal = min(max(int((gap - filled) / length + 0.5), 0), missing)
+            if to_conceal < missing:
+                self._advance(gap - to_conceal * length)
         self.counters.lost += missing - to_conceal
         self._move_on(missing - to_conceal, 0)
         if not to_conceal:

@@ -1,11 +1,11 @@
 """When an RTCP report is due, what it says, and what the other side's tells (RFC 3550 6.3, 6.4).
 
-For two parties: the membership is known, so nothing of section 6.3 that estimates it is here.
+For two parties: the membership is known, so nothing of section 6.3 that estimates it is here,
+neither the reconsideration of timers nor what compensates for it.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -21,16 +21,13 @@ from ringback.rtp.rtcp import (
 from ringback.rtp.statistics import ReceiverStatistics, SenderStatistics
 
 MINIMUM_INTERVAL = 5.0
-"""Seconds between reports on average at least; the first one may come after half of it."""
+"""Seconds between reports, on average at least; half of it before the first one."""
 
 RTCP_BANDWIDTH = 400.0
 """Octets a second that both sides' reports may take: 5 % of 64 kbit/s."""
 
 _MEMBERS = 2
 _UDP_IP_OCTETS = 28
-_COMPENSATION = math.e - 1.5
-"""Section 6.3.1: undoes what randomising does to the mean."""
-
 _NTP_EPOCH = 2_208_988_800
 _REMEMBERED_REPORTS = 4
 _MAX_DELAY = 0xFFFFFFFF
@@ -78,7 +75,7 @@ class ReportScheduler:
 
     def _interval(self, minimum: float) -> float:
         calculated = max(minimum, _MEMBERS * self._average_octets / self._bandwidth)
-        return calculated * (0.5 + self._random()) / _COMPENSATION
+        return calculated * (0.5 + self._random())
 
 
 class RtcpReporter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ringback.rtp.packet import RtpPacket
+from ringback.rtp.serial import sequence_delta
 
 MIN_SEQUENTIAL = 2
 """In-order packets until a source is believed."""
@@ -67,7 +68,7 @@ class ReceiverStatistics:
             self._start(sequence)
             self._probation -= 1
             return True
-        ahead = ((sequence - self._highest + 0x8000) & 0xFFFF) - 0x8000
+        ahead = sequence_delta(sequence, self._highest)
         if self._probation and ahead != 1:
             self._start(sequence)
             self._received = 0
