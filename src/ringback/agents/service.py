@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import exists, func, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from ringback.agents.models import DEMO_AGENT_ID, Agent
@@ -70,18 +70,17 @@ class AgentService:
             raise _not_found()
         return agent
 
-    async def require(self, account_id: str, agent_id: str) -> None:
-        """Raises ``InvalidRequest`` unless this is an agent of the account: for a request that
-        names one in its field ``agent_id``."""
-        async with self._database.session() as session:
-            mine = (Agent.id == agent_id, Agent.account_id == account_id)
-            if not await session.scalar(select(exists().where(*mine))):
-                raise InvalidRequest(
-                    "`agent_id` is not an agent of this account.",
-                    code="agent_not_found",
-                    hint="List the agents with GET /api/agents.",
-                    field="agent_id",
-                )
+    async def require(self, account_id: str, agent_id: str) -> Agent:
+        """The agent that a request names in its field ``agent_id``. Raises ``InvalidRequest``."""
+        try:
+            return await self.get(account_id, agent_id)
+        except NotFound as error:
+            raise InvalidRequest(
+                "`agent_id` is not an agent of this account.",
+                code=error.code,
+                hint=error.hint,
+                field="agent_id",
+            ) from None
 
     async def create(self, account_id: str, values: AgentCreate) -> Agent:
         """Raises ``InvalidRequest`` for settings that do not go together."""

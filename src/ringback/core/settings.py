@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -24,6 +25,7 @@ from ringback.core.errors import StartupError
 
 PREFIX = "RINGBACK_"
 DEFAULT_ENV_FILE = Path(".env")
+_SERVER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 API_KEY_MIN_LENGTH = 16
 STUN_PORT = 3478
 
@@ -82,7 +84,7 @@ class HostPort:
             host, port = text, ""
         else:
             host, _, port = text.partition(":")
-        if not host or "/" in host or " " in host:
+        if _SERVER_NAME.fullmatch(host) is None and not _is_ipv6(host):
             raise ValueError("must look like stun.example.com:3478")
         if not port:
             return cls(host, default_port)
@@ -92,6 +94,13 @@ class HostPort:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
 
 
 def _is_number(text: str) -> bool:
@@ -365,8 +374,9 @@ def _unknown_names(given: Mapping[str, object], in_file: Mapping[str, str]) -> l
 
 def _unknown_sentence(name: str) -> str:
     spell = flag_name if name.startswith("--") else variable_name
-    close = get_close_matches(name, [spell(field) for field in Settings.model_fields], n=1)
-    remedy = f"did you mean {close[0]}?" if close else "see docs/settings.md for the names."
+    field = name.removeprefix("--").removeprefix(PREFIX).replace("-", "_").lower()
+    close = get_close_matches(field, Settings.model_fields, n=1)
+    remedy = f"did you mean {spell(close[0])}?" if close else "see docs/settings.md."
     return f"There is no setting {name}: {remedy}"
 
 

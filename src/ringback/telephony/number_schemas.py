@@ -33,7 +33,7 @@ AutoAnswer = Annotated[
     bool,
     Field(
         description="On: calls are active at once. Off: they ring until they are accepted over "
-        "the API, for 60 seconds.",
+        "the API, for 60 seconds. Not sent: on if a hosted agent is named, else off.",
         examples=[True],
     ),
 ]
@@ -92,7 +92,7 @@ class PhoneNumberCreate(SipFields):
     provider: Provider = "sip"
     trunk_id: TrunkId | None = None
     agent_id: AgentId | None = None
-    auto_answer: AutoAnswer = False
+    auto_answer: AutoAnswer | None = None
     metadata: Metadata = {}
 
 

@@ -21,7 +21,7 @@ from ringback.telephony.number_schemas import (
     SipFields,
 )
 from ringback.telephony.schemas import TrunkCreate, TrunkUpdate
-from ringback.telephony.trunks import AgentCheck, TrunkService
+from ringback.telephony.trunks import Agents, TrunkService
 
 MAX_NUMBERS_PER_ACCOUNT = 10_000
 
@@ -33,7 +33,7 @@ class PhoneNumberService:
         self,
         database: Database,
         clock: Clock,
-        agents: AgentCheck,
+        agents: Agents,
         trunks: TrunkService,
         changed: Callable[[PhoneNumber], None],
         removed: Callable[[PhoneNumber], None],
@@ -71,7 +71,8 @@ class PhoneNumberService:
 
         Raises ``Conflict`` (``number_exists``) and ``InvalidRequest``.
         """
-        await self._check(account_id, values.agent_id, values.trunk_id)
+        hosted = await self._is_hosted(account_id, values.agent_id)
+        await self._check_trunk(account_id, values.trunk_id)
         await self._refuse_duplicate(account_id, values.number)
         trunk_id = values.trunk_id
         if values.trunk_fields_set():
@@ -85,7 +86,7 @@ class PhoneNumberService:
             provider=values.provider,
             trunk_id=trunk_id,
             agent_id=values.agent_id,
-            auto_answer=values.auto_answer,
+            auto_answer=hosted if values.auto_answer is None else values.auto_answer,
             extra=values.metadata,
             created_at=now,
             updated_at=now,
@@ -95,7 +96,8 @@ class PhoneNumberService:
                 await self._refuse_too_many(session, account_id)
                 session.add(number)
         except IntegrityError:
-            raise _number_exists(values.number) from None
+            await self._refuse_duplicate(account_id, values.number)
+            raise
         self._changed(number)
         return number
 
@@ -107,11 +109,14 @@ class PhoneNumberService:
         for field in sent & {"label", "auto_answer", "metadata"}:
             if getattr(patch, field) is None:
                 raise InvalidRequest(f"`{field}` cannot be null.", field=field)
-        await self._check(account_id, patch.agent_id, patch.trunk_id)
+        hosted = await self._is_hosted(account_id, patch.agent_id)
+        await self._check_trunk(account_id, patch.trunk_id)
         async with self._database.session() as session:
             number = await self._mine(session, account_id, number_id)
             for field in sent:
                 setattr(number, "extra" if field == "metadata" else field, getattr(patch, field))
+            if hosted and "auto_answer" not in sent:
+                number.auto_answer = True
             number.updated_at = self._clock.now()
         self._changed(number)
         return number
@@ -139,9 +144,13 @@ class PhoneNumberService:
             )
         return number
 
-    async def _check(self, account_id: str, agent_id: str | None, trunk_id: str | None) -> None:
-        if agent_id is not None:
-            await self._agents.require(account_id, agent_id)
+    async def _is_hosted(self, account_id: str, agent_id: str | None) -> bool:
+        """Whether the agent talks by itself, so that nobody need accept its calls."""
+        if agent_id is None:
+            return False
+        return (await self._agents.require(account_id, agent_id)).mode == "hosted"
+
+    async def _check_trunk(self, account_id: str, trunk_id: str | None) -> None:
         if trunk_id is not None:
             try:
                 await self._trunks.get(account_id, trunk_id)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Protocol
 
 from sqlalchemy import select
 
@@ -44,15 +43,7 @@ from ringback.telephony.status import (
     RegistrationStatus,
     TrunkStatus,
 )
-from ringback.telephony.trunks import TrunkService
-
-
-class Agents(Protocol):
-    """What telephony needs of the agents."""
-
-    async def require(self, account_id: str, agent_id: str) -> None: ...
-
-    def on_removed(self, listener: Callable[[AgentRemoved], None]) -> None: ...
+from ringback.telephony.trunks import Agents, TrunkService
 
 
 class Telephony:

@@ -10,6 +10,8 @@ from pydantic import SecretStr
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ringback.agents.models import Agent
+from ringback.agents.service import AgentRemoved
 from ringback.core.clock import Clock
 from ringback.core.database import Database
 from ringback.core.errors import InvalidRequest, LimitReached, NotFound
@@ -26,10 +28,14 @@ MAX_TRUNKS_PER_ACCOUNT = 100
 _SECRETS = ("password", "auth_username")
 
 
-class AgentCheck(Protocol):
-    async def require(self, account_id: str, agent_id: str) -> None:
-        """Raises ``InvalidRequest`` unless it is an agent of the account."""
+class Agents(Protocol):
+    """What telephony needs of the agents."""
+
+    async def require(self, account_id: str, agent_id: str) -> Agent:
+        """The agent that a request names. Raises ``InvalidRequest`` for one that is none."""
         ...
+
+    def on_removed(self, listener: Callable[[AgentRemoved], None]) -> None: ...
 
 
 class TrunkService:
@@ -39,7 +45,7 @@ class TrunkService:
         self,
         database: Database,
         clock: Clock,
-        agents: AgentCheck,
+        agents: Agents,
         changed: Callable[[Trunk], None],
         removed: Callable[[Trunk, list[str]], None],
     ) -> None:

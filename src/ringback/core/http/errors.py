@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from starlette.exceptions import HTTPException
 
 from ringback.core.errors import ErrorKind, RingbackError
@@ -158,6 +159,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RingbackError, _on_ringback_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(DBAPIError, _on_database_error)
     app.add_exception_handler(Exception, _on_bug)
 
 
@@ -242,6 +244,26 @@ async def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
     fallback = (HTTPStatus(error.status_code).name.lower(), str(error.detail), "")
     code, message, hint = _HTTP_CODES.get(error.status_code, fallback)
     return JSONResponse(error_content(code, message, hint), error.status_code, error.headers)
+
+
+async def _on_database_error(_: Request, error: Exception) -> JSONResponse:
+    """A race that a constraint caught, or a database that is busy, full or gone."""
+    if isinstance(error, IntegrityError):
+        content = error_content(
+            "changed_meanwhile",
+            "Something that this request refers to was changed at the same time.",
+            "Look again, and repeat the request if it still makes sense.",
+            retryable=True,
+        )
+        return JSONResponse(content, HTTPStatus.CONFLICT)
+    if not isinstance(error, OperationalError):
+        raise error
+    log.error("database_failed", why=str(error.orig))
+    content = error_content(
+        "database_unavailable", "The database does not answer now.", "Try again.", retryable=True
+    )
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return JSONResponse(content, HTTPStatus.SERVICE_UNAVAILABLE, headers)
 
 
 async def _on_bug(_: Request, error: Exception) -> JSONResponse:
