@@ -1,0 +1,106 @@
+"""Draw docs/states.md from the tables in the source: `python tools/diagrams.py [--check]`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+
+from ringback.calls import states as call
+from ringback.sip import offer_answer, session_states, transaction_states
+from ringback.voice import turns
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "docs" / "states.md"
+Edge = tuple[str, str, str]
+
+MACHINES = (
+    transaction_states.INVITE_CLIENT,
+    transaction_states.NON_INVITE_CLIENT,
+    transaction_states.INVITE_SERVER,
+    transaction_states.NON_INVITE_SERVER,
+)
+
+HEADER = """\
+# State machines
+
+Drawn by `tools/diagrams.py` from the tables in the source; do not edit.
+"""
+
+
+def diagram(title: str, source: str, edges: Iterable[Edge]) -> str:
+    """One mermaid diagram; edges between the same two states share an arrow."""
+    labels: dict[tuple[str, str], list[str]] = {}
+    for start, label, end in edges:
+        labels.setdefault((start, end), []).append(label)
+    arrows = [f"    {a} --> {b}: {', '.join(names)}" for (a, b), names in labels.items()]
+    body = "\n".join(["```mermaid", "stateDiagram-v2", *arrows, "```"])
+    return f"\n## {title}\n\nTable: `{source}`\n\n{body}\n"
+
+
+def word(value: StrEnum) -> str:
+    return value.value.replace(" ", "_").replace("-", "_")
+
+
+def label(value: StrEnum) -> str:
+    return value.value.replace("_", " ")
+
+
+def page() -> str:
+    parts = [HEADER]
+    parts.append(
+        diagram(
+            "A call",
+            "src/ringback/calls/states.py",
+            ((word(a), label(e), word(b)) for (a, e), b in call.TRANSITIONS.items()),
+        )
+    )
+    parts.append(
+        diagram(
+            "A SIP session",
+            "src/ringback/sip/session_states.py",
+            ((word(a), label(e), word(b)) for (a, e), b in session_states.TRANSITIONS.items()),
+        )
+    )
+    parts.append(
+        diagram(
+            "Offer and answer (RFC 3264)",
+            "src/ringback/sip/offer_answer.py",
+            (
+                (word(a), label(e), word(b) if b else "before_the_offer")
+                for (a, e), b in offer_answer.TRANSITIONS.items()
+            ),
+        )
+    )
+    for machine in MACHINES:
+        parts.append(
+            diagram(
+                f"{machine.name} transaction (RFC 3261 17, RFC 6026)",
+                "src/ringback/sip/transaction_states.py",
+                ((word(a), label(e), word(s.state)) for (a, e), s in machine.steps.items()),
+            )
+        )
+    parts.append(
+        diagram(
+            "Taking turns",
+            "src/ringback/voice/turns.py",
+            ((word(a), label(e), word(b)) for (a, e), (b, _) in turns.TRANSITIONS.items()),
+        )
+    )
+    return "".join(parts)
+
+
+def main(check: bool) -> int:
+    text = page()
+    if not check:
+        TARGET.write_text(text)
+        return 0
+    if TARGET.exists() and TARGET.read_text() == text:
+        return 0
+    print("docs/states.md is not what the tables say: run `make docs`", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv))
