@@ -76,7 +76,7 @@ def add_trunk(
         outbound_proxy=outbound_proxy,
         caller_id=caller_id,
         allowed_ips=allowed_ip,
-        preset=preset,
+        provider=preset,
     )
     with ApiClient(url, key) as api:
         made = api.post("/api/trunks", body)
