@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from ringback.sip.auth import Challenge
 from ringback.sip.errors import BodyTooLarge, FramingError, HeaderError, ParseError, UnsafeValue
-from ringback.sip.grammar import encode, is_token, parse_integer, refuse_unsafe
+from ringback.sip.grammar import encode, is_token, parse_integer, refuse_unsafe, split_list
 from ringback.sip.head import END_OF_HEAD, Head, RequestLine, content_length, parse_head
 from ringback.sip.header_map import Headers, HeaderValue
 from ringback.sip.header_values import (
@@ -42,6 +42,8 @@ MAX_RSEQ = 2**32 - 1
 # Requests whose 101-299 responses may set up a dialog and so return the route (RFC 3261 12.1.1,
 # RFC 3515, RFC 6665).
 _DIALOG_METHODS = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
+
+_COPIED_WHOLE = frozenset({"Via", "Record-Route"})
 
 _T = TypeVar("_T")
 
@@ -289,7 +291,8 @@ class Response(Message):
         elif status < 300 and request.method in _DIALOG_METHODS:
             names.append("Record-Route")
         for name in names:
-            for value in request.headers.get_all(name):
+            values = request.headers.get_all(name)
+            for value in values if name in _COPIED_WHOLE else values[:1]:
                 response.headers.add(name, value)
         if to_tag is not None and status > 100:
             response._add_to_tag(to_tag)
@@ -362,6 +365,7 @@ class RequestFragment:
 
     method: str
     headers: Headers
+    top_via: Via
 
 
 def parse_message(data: bytes) -> Request | Response:
@@ -410,11 +414,16 @@ def fragment_of(head: Head) -> RequestFragment | None:
     """
     if head.method is None or head.method == "ACK":
         return None
-    fragment = RequestFragment(head.method, head.headers)
+    first = first_via(head.headers)
+    return None if first is None else RequestFragment(head.method, head.headers, first)
+
+
+def first_via(headers: Headers) -> Via | None:
+    """The topmost Via, ``None`` if it cannot be read, whatever the ones below it are like."""
+    line = headers.get("Via")
+    if line is None:
+        return None
     try:
-        for value in head.headers.elements("Via")[:1]:
-            Via.parse(value)
-            return fragment
+        return Via.parse(split_list(line)[0] if "," in line else line)
     except ParseError:
-        pass
-    return None
+        return None
