@@ -114,7 +114,7 @@ class DtmfReceiver:
         press = self._press
         if press is not None and timestamp != press.segment:
             if self._continues(press, packet, timestamp):
-                press.before += press.duration
+                press.before += (timestamp - press.segment) & 0xFFFFFFFF
                 press.segment = timestamp
                 press.duration = 0
             else:
@@ -124,11 +124,13 @@ class DtmfReceiver:
             press = self._press = _Press(packet.event, timestamp, 0, 0, now)
         if packet.event != press.event:
             return
+        press.heard = now
         if packet.duration < press.duration - MAX_DURATION // 2:
             press.before += MAX_DURATION + 1
             press.duration = packet.duration
+        elif press.before and packet.duration > press.duration + MAX_DURATION // 2:
+            return  # from before the wrap
         press.duration = max(press.duration, packet.duration)
-        press.heard = now
         if packet.end:
             self._finish(press)
 
