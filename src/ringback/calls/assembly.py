@@ -32,9 +32,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """``ring_timeout`` in seconds; ``max_calls`` at once."""
+    """``ring_timeout`` and ``media_timeout`` in seconds; ``max_calls`` at once."""
 
     ring_timeout: float = 60.0
+    media_timeout: float = 60.0
     max_calls: int = 1000
 
 
@@ -65,7 +66,7 @@ class CallControl:
         self.history = CallHistory(database)
         self.journal = Journal(database, data_dir / "calls-unwritten.jsonl")
         self.idempotency = IdempotencyStore(database, clock)
-        self.media = MediaGate(plane, self.registry)
+        self.media = MediaGate(plane, self.registry, limits.media_timeout)
         self.lifecycle = Lifecycle(
             node_id=node_id,
             registry=self.registry,

@@ -11,7 +11,7 @@ from ringback.calls.admission import Admission
 from ringback.calls.lifecycle import Lifecycle
 from ringback.calls.live_call import CallFacts
 from ringback.calls.ports import AgentProfile, Agents, Platform
-from ringback.calls.registry import Entry, Registry
+from ringback.calls.registry import MOUTH, Entry, Registry
 from ringback.calls.states import Direction
 from ringback.calls.texts import MAX_IDENTITY, MAX_TARGET, one_line, recording_name
 from ringback.connectors.contract import DialRequest
@@ -146,6 +146,7 @@ class Dialler:
         entry = Entry(
             live_call.outbound(facts),
             voice=profile.voice if profile else None,
+            mouth=(profile and profile.mouth) or MOUTH,
             max_seconds=profile.max_seconds if profile else None,
             draft=True,
         )

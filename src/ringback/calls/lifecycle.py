@@ -27,7 +27,7 @@ from ringback.core.bus import Bus
 from ringback.core.clock import Clock
 from ringback.core.end_reason import EndReason
 from ringback.core.errors import RingbackError
-from ringback.media.plane import MediaPlane, TranscriptLine
+from ringback.media.plane import MediaPlane, TranscriptLine, VoiceSpec
 
 MAX_CALL_SECONDS = 4 * 3600.0
 """The longest call, where the agent sets no other limit."""
@@ -126,10 +126,19 @@ class Lifecycle:
         if entry.voice is None:
             return
         try:
-            self._plane.start_voice(entry.call_id, entry.voice)
+            self._start_voice(entry, entry.voice)
         except RingbackError as error:
             log.error("voice_not_started", call_id=entry.call_id, error=error.message)
             self.hang_up(entry, EndReason.INTERNAL_ERROR)
+
+    def ensure_mouth(self, entry: Entry) -> None:
+        """Let Ringback speak on this call. Raises what the voice raises where it has none."""
+        if not entry.speaks:
+            self._start_voice(entry, entry.mouth)
+
+    def _start_voice(self, entry: Entry, spec: VoiceSpec) -> None:
+        self._plane.start_voice(entry.call_id, spec)
+        entry.speaks = True
 
     def _too_long(self, entry: Entry) -> None:
         self.hang_up(entry, EndReason.MAX_DURATION)
@@ -138,13 +147,7 @@ class Lifecycle:
         recording = entry.call.facts.recording
         if recording is None:
             return None
-        path = self._recordings_dir / recording
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            log.error("recording_impossible", call_id=entry.call_id, error=str(error))
-            return None
-        return str(path)
+        return str(self._recordings_dir / recording)
 
     def say_line(self, entry: Entry, said: TranscriptLine) -> None:
         """Add what was said to the transcript, and tell it on."""

@@ -1,15 +1,18 @@
 """The media plane as connectors get it: no session outlives its call.
 
 A connector opens a call's media while the call is already live, so the call may end before the
-session is there. The gate sees both, and closes a session that would belong to nobody.
+session is there. The gate sees both, and closes a session that would belong to nobody. It also
+sets the node's media timeout, and tells the session the state that its streams begin with.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from ringback.calls.events import call_state
 from ringback.calls.registry import Entry, Registry
 from ringback.core.errors import Unavailable
 from ringback.media.plane import (
@@ -26,21 +29,23 @@ from ringback.media.plane import (
 class MediaGate:
     """Implements :class:`ringback.media.plane.MediaPlane` over another one."""
 
-    def __init__(self, plane: MediaPlane, registry: Registry) -> None:
+    def __init__(self, plane: MediaPlane, registry: Registry, media_timeout: float) -> None:
         self._plane = plane
         self._registry = registry
+        self._media_timeout = media_timeout
 
     async def open(self, request: OpenSession) -> SessionOpened:
         """As the plane, but raises ``Unavailable`` (code ``call_over``) for a call that is over
         before its media is open."""
         if self._live(request.session_id) is None:
             raise Unavailable("The call is over.", code="call_over")
-        opened = await self._plane.open(request)
+        opened = await self._plane.open(replace(request, media_timeout=self._media_timeout))
         entry = self._live(request.session_id)
         if entry is None:
             await self._plane.close(request.session_id)
             raise Unavailable("The call ended while its media was opened.", code="call_over")
         entry.media_open.set()
+        self._plane.notify(request.session_id, call_state(entry.call))
         return opened
 
     def _live(self, call_id: str) -> Entry | None:

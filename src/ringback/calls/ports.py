@@ -25,6 +25,8 @@ class AgentProfile:
     name: str
     voice: VoiceSpec | None = None
     """The hosted pipeline to run; ``None`` for an agent outside (on the call WebSocket)."""
+    mouth: VoiceSpec | None = None
+    """What speaks for an agent outside when it asks Ringback to ``say`` something."""
     inbound: bool = True
     """Whether it takes calls that come in."""
     records: bool = True

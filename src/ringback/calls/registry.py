@@ -18,6 +18,9 @@ from ringback.calls.transcript import Transcript
 from ringback.connectors.contract import LegControl
 from ringback.media.plane import SessionReport, VoiceSpec
 
+MOUTH = VoiceSpec("", {"listen": False, "greeting": ""})
+"""A voice that only says what it is told to, with the vendor's defaults."""
+
 
 class Timer(Protocol):
     def cancel(self) -> None: ...
@@ -29,6 +32,11 @@ class Entry:
 
     call: LiveCall
     voice: VoiceSpec | None = None
+    """The hosted pipeline that is the agent, started with the answer."""
+    mouth: VoiceSpec = MOUTH
+    """What speaks for an agent outside, started when it first has something to say."""
+    speaks: bool = False
+    """One of the two has been started."""
     max_seconds: float | None = None
     leg: LegControl | None = None
     transcript: Transcript = field(default_factory=Transcript)

@@ -190,15 +190,16 @@ class CallService:
         return self._snapshot(entry)
 
     def say(self, account_id: str, call_id: str, text: str) -> None:
-        """Speak ``text`` with the call's voice. Raises ``NotConfigured`` without one."""
+        """Speak ``text`` with the call's voice. Raises ``NotConfigured`` where none can speak."""
         entry = self._answered(account_id, call_id, Capability.AUDIO_OUT)
-        if entry.voice is None:
+        try:
+            self._lifecycle.ensure_mouth(entry)
+        except (NotConfigured, InvalidRequest) as error:
             raise NotConfigured(
-                "Hosted TTS not configured: no voice speaks on this call.",
+                f"Hosted TTS not configured: {error.message}",
                 code="tts_not_configured",
-                hint="Place or take the call with a hosted agent (`agent_id`), or send your own "
-                "audio to the call WebSocket.",
-            )
+                hint=error.hint or "Or send your own audio to the call WebSocket.",
+            ) from error
         self._plane.say(call_id, text)
 
     def stop_speaking(self, account_id: str, call_id: str) -> None:

@@ -11,7 +11,7 @@ from ringback.calls.admission import Admission
 from ringback.calls.lifecycle import Lifecycle
 from ringback.calls.live_call import CallFacts
 from ringback.calls.ports import AgentProfile, Agents, Platform
-from ringback.calls.registry import Entry, Registry
+from ringback.calls.registry import MOUTH, Entry, Registry
 from ringback.calls.states import CallEvent, Direction
 from ringback.calls.texts import MAX_HEADER, MAX_IDENTITY, one_line, recording_name
 from ringback.connectors.contract import Cause, InboundOffer, LegControl
@@ -120,6 +120,7 @@ class CallReports:
         entry = Entry(
             live_call.inbound(facts),
             voice=profile.voice if profile else None,
+            mouth=(profile and profile.mouth) or MOUTH,
             max_seconds=profile.max_seconds if profile else None,
             leg=leg,
         )

@@ -30,6 +30,7 @@ from ringback.media.plane import (
     MediaTimedOut,
     StreamCommand,
     TranscriptLine,
+    VoiceSpec,
 )
 from unit.calls.fakes import ACCOUNT, HOSTED, LIMITS, START, CallLab, call_lab
 
@@ -444,8 +445,25 @@ def test_a_hosted_call_can_be_told_to_speak_and_to_stop(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_a_call_of_an_outside_agent_gets_a_voice_when_it_is_told_to_speak(tmp_path: Path) -> None:
+    mouth = VoiceSpec("agent_out", {"listen": False})
+
+    async def scenario(lab: CallLab) -> None:
+        call_id = await active_call(lab, "agent_out")
+        lab.control.service.say(ACCOUNT, call_id, "One")
+        lab.control.service.say(ACCOUNT, call_id, "Two")
+        assert lab.plane.commands[1:] == [
+            ("start_voice", call_id, "agent_out"),
+            ("say", call_id, "One"),
+            ("say", call_id, "Two"),
+        ]
+
+    run(tmp_path, scenario, AgentProfile("agent_out", "Out", mouth=mouth))
+
+
 def test_speaking_without_a_voice_says_what_to_do(tmp_path: Path) -> None:
     async def scenario(lab: CallLab) -> None:
+        lab.plane.no_voice = NotConfigured("espeak-ng is not installed.")
         call_id = await active_call(lab)
         with pytest.raises(NotConfigured, match="Hosted TTS not configured"):
             lab.control.service.say(ACCOUNT, call_id, "Good morning")
@@ -540,6 +558,7 @@ def test_a_stream_is_told_why_its_command_failed(
     tmp_path: Path, message: dict[str, object], code: str
 ) -> None:
     async def scenario(lab: CallLab) -> None:
+        lab.plane.no_voice = NotConfigured("espeak-ng is not installed.")
         call_id = await active_call(lab)
         lab.plane.report(StreamCommand(call_id, "stream_1", message))
         target, error = lab.plane.notified[-1]
@@ -648,6 +667,7 @@ def test_a_recording_is_there_when_the_call_is_over(tmp_path: Path) -> None:
         with pytest.raises(Conflict):
             await lab.control.service.recording(ACCOUNT, call_id)
         path = tmp_path / "recordings" / "2026-03-13" / f"{call_id}.wav"
+        path.parent.mkdir(parents=True)
         path.write_bytes(b"RIFF")
         lab.control.service.hang_up(ACCOUNT, call_id)
         await lab.settle()

@@ -1,0 +1,1 @@
+"""The front door: one HTTP listener for REST, WebSockets, documentation and metrics."""
