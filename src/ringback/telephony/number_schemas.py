@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from ringback.core.http import ApiModel, api_example
+from ringback.core.http import ApiModel, api_example, rule
 from ringback.core.http.models import Line
 from ringback.telephony import fields, schemas
 from ringback.telephony.models import PhoneNumber, Trunk
@@ -50,8 +50,24 @@ TrunkId = Annotated[
         examples=["trunk_01k9zv3n8q4e7m2c5x6t8r9w0y"],
     ),
 ]
+
+
+def _provider(name: str) -> str:
+    if name in ("twilio", "voximplant"):
+        raise rule(f"{name} is not supported in this release: connect the number by SIP")
+    if name != "sip":
+        raise rule("must be sip")
+    return name
+
+
 Provider = Annotated[
-    Literal["sip"], Field(description="Who carries the number. This release: `sip`.")
+    str,
+    AfterValidator(_provider),
+    StringConstraints(max_length=16),
+    Field(
+        description="Who carries the number. This release: `sip`.",
+        json_schema_extra={"enum": ["sip"]},
+    ),
 ]
 Metadata = Annotated[
     fields.Metadata,

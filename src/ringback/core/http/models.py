@@ -90,7 +90,11 @@ def _no_controls(text: str) -> str:
 Line = Annotated[str, AfterValidator(_one_line)]
 """A single line of printable characters, of any length (also empty)."""
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), Line]
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(_one_line),
+]
 """What people call something: 1 to 100 printable characters."""
 
 Prose = Annotated[str, AfterValidator(_no_controls)]
