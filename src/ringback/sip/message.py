@@ -366,6 +366,23 @@ class RequestFragment:
     method: str
     headers: Headers
     top_via: Via
+    """Where the answer goes. Of a broken Via it holds sent-by, branch and rport only."""
+
+    @classmethod
+    def of(cls, method: str | None, headers: Headers) -> RequestFragment | None:
+        """``None`` where no response can be sent or none is owed.
+
+        An ACK is never answered (RFC 3261 17), and without a Via there is nowhere to send to.
+        """
+        line = headers.get("Via")
+        if method is None or method == "ACK" or line is None:
+            return None
+        try:
+            top = Via.parse(split_list(line)[0] if "," in line else line)
+        except ParseError:
+            salvaged = Via.salvage(line)
+            return None if salvaged is None else cls(method, headers, salvaged)
+        return cls(method, headers, top)
 
 
 def parse_message(data: bytes) -> Request | Response:
@@ -400,30 +417,8 @@ def build_message(head: Head, body: bytes) -> Request | Response:
         head.note(BodyTooLarge(MAX_BODY_BYTES))
     if head.error is not None or head.start is None:
         error = head.error or ParseError("no start line")
-        error.fragment = fragment_of(head)
+        error.fragment = RequestFragment.of(head.method, head.headers)
         raise error
     if isinstance(head.start, RequestLine):
         return Request(head.start.method, head.start.uri, head.headers, body)
     return Response(head.start.status, head.start.reason, head.headers, body)
-
-
-def fragment_of(head: Head) -> RequestFragment | None:
-    """What is needed to refuse a broken request; ``None`` for anything that gets no response.
-
-    An ACK is never answered (RFC 3261 17), and without a Via there is nowhere to send it to.
-    """
-    if head.method is None or head.method == "ACK":
-        return None
-    first = first_via(head.headers)
-    return None if first is None else RequestFragment(head.method, head.headers, first)
-
-
-def first_via(headers: Headers) -> Via | None:
-    """The topmost Via, ``None`` if it cannot be read, whatever the ones below it are like."""
-    line = headers.get("Via")
-    if line is None:
-        return None
-    try:
-        return Via.parse(split_list(line)[0] if "," in line else line)
-    except ParseError:
-        return None

@@ -16,7 +16,7 @@ from ringback.sip.errors import (
 )
 from ringback.sip.head import END_OF_HEAD, Head, content_length, parse_head
 from ringback.sip.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES
-from ringback.sip.message import Request, Response, build_message, fragment_of
+from ringback.sip.message import Request, RequestFragment, Response, build_message
 
 PING = b"\r\n\r\n"
 """What the side that opened the connection sends to keep it alive (RFC 5626 4.4.1)."""
@@ -166,7 +166,7 @@ class StreamFramer:
             return Malformed(error)
 
     def _break(self, head: Head, error: ParseError) -> StreamBroken:
-        error.fragment = fragment_of(head)
+        error.fragment = RequestFragment.of(head.method, head.headers)
         self._broken = True
         self._buffer.clear()
         self._start = 0

@@ -9,13 +9,17 @@ from ringback.sip.errors import HeaderError, ParseError, UnsafeValue
 from ringback.sip.grammar import TOKEN, Scanner, is_token, parse_integer
 from ringback.sip.header_map import HeaderValue
 from ringback.sip.params import Params
-from ringback.sip.uri import MAX_PORT, check_host, format_host_port
+from ringback.sip.uri import MAX_PORT, check_host, format_host_port, parse_host_port
 
 BRANCH_COOKIE = "z9hG4bK"
 """What every branch made by RFC 3261's rules begins with (8.1.1.7)."""
 
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+")
 _PORT = re.compile(r"[0-9]{1,5}")
+_SALVAGE = re.compile(
+    r"[ \t]*SIP[ \t]*/[^/,\"]{1,16}/[ \t]*([A-Za-z0-9\-]+)[ \t]+([^ \t;,\"]+)([^,\"]*)", re.I
+)
+_SALVAGE_PARAM = re.compile(r";[ \t]*(branch|rport)(?:[ \t]*=[ \t]*([^ \t;]+))?", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,21 @@ class Via(HeaderValue):
             return _parse(text)
         except ParseError as error:
             raise HeaderError("Via", error.message, position=error.position) from error
+
+    @classmethod
+    def salvage(cls, text: str) -> Via | None:
+        """The part of a first Via value that says where a response goes, however broken the rest
+        is: another version of SIP, empty parameters. ``None`` if not even that can be read."""
+        found = _SALVAGE.match(text)
+        if found is None:
+            return None
+        try:
+            host, port = parse_host_port(found.group(2))
+        except ParseError:
+            return None
+        pairs = _SALVAGE_PARAM.findall(found.group(3))
+        params = Params(tuple((name, value or None) for name, value in pairs))
+        return cls(found.group(1).upper(), host, port, params)
 
     @property
     def sent_by(self) -> str:
