@@ -175,7 +175,7 @@ class MediaSession:
     def elapsed_ms(self) -> int:
         if self._activated_at is None:
             return 0
-        return int((self._clock.monotonic() - self._activated_at) * 1000)
+        return round((self._clock.monotonic() - self._activated_at) * 1000)
 
     def transcript(self, speaker: str, text: str, start_ms: int, end_ms: int) -> None:
         self._emit(TranscriptLine(self.session_id, speaker, text, start_ms, end_ms))
