@@ -22,6 +22,8 @@ from ringback.sip.transport import Flow, Hop, Transmission
 StreamTransport = Literal["tcp", "tls"]
 
 BACKLOG = 512
+ACCEPT_PAUSE = 1.0
+"""Seconds for which nothing is accepted when descriptors have run out."""
 ACCEPT_BATCH = 32
 """Connections taken per wake-up of a listener."""
 DEAD_PEER_TIMEOUT = 20.0
@@ -129,7 +131,7 @@ class SipStreams:
                 continue
             accepted.setblocking(False)
             connection = self._new(Hop(transport, host, int(source[1])), outgoing=False)
-            self._spawn(self._adopt(connection, accepted))
+            self._spawn(connection, self._adopt(connection, accepted), accepted)
 
     def _pause(self, listener: socket.socket, transport: StreamTransport, error: OSError) -> None:
         """Out of descriptors or memory: leave callers in the backlog for a moment."""
@@ -140,7 +142,7 @@ class SipStreams:
             if not self._closing:
                 self._loop.add_reader(listener, self._accept, listener, transport)
 
-        self._loop.call_later(1.0, resume)
+        self._loop.call_later(ACCEPT_PAUSE, resume)
 
     async def _adopt(self, connection: SipConnection, accepted: socket.socket) -> None:
         secure = connection.hop.transport == "tls"
@@ -155,10 +157,6 @@ class SipStreams:
             self.counters.accepted += 1
         except (OSError, TimeoutError):
             self.counters.handshake_failures += 1
-            accepted.close()
-        finally:
-            if not connection.opened:
-                self._forget(connection)
 
     # ---- sending ------------------------------------------------------------------------------
 
@@ -169,6 +167,8 @@ class SipStreams:
         for connection in self._candidates(flow):
             if connection.send(transmission):
                 return True
+            if not connection.closed:
+                return False  # it is still being dialled, and enough waits for it
         return dial and self._dial(transmission)
 
     def ping(self, flow: Flow) -> bool:
@@ -192,7 +192,7 @@ class SipStreams:
         if not connection.send(transmission):
             self._forget(connection)
             return False
-        self._spawn(self._connect(connection))
+        self._spawn(connection, self._connect(connection))
         return True
 
     async def _connect(self, connection: SipConnection) -> None:
@@ -212,12 +212,6 @@ class SipStreams:
         except (OSError, TimeoutError, ValueError, OverflowError) as error:
             self.counters.dial_failures += 1
             _log.info("No %s connection to %s port %d: %s", *_place(hop), _words(error))
-        finally:
-            if not connection.opened:
-                connection.closed = True
-                self._forget(connection)
-                for transmission in connection.waiting:
-                    self._on_failure(transmission)
 
     # ---- the life of a connection -------------------------------------------------------------
 
@@ -305,10 +299,29 @@ class SipStreams:
         for connection in list(self._connections.values()):
             connection.abort()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(
+        self,
+        connection: SipConnection,
+        work: Coroutine[Any, Any, None],
+        accepted: socket.socket | None = None,
+    ) -> None:
+        """Run what opens ``connection``; see that nothing is left if it fails or is cancelled,
+        even before its first step."""
+
+        def settle(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if connection.opened:
+                return
+            connection.closed = True
+            self._forget(connection)
+            if accepted is not None:
+                accepted.close()
+            for transmission in connection.waiting:
+                self._on_failure(transmission)
+
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(settle)
 
 
 def _tune(connected: socket.socket) -> None:

@@ -40,6 +40,16 @@ def options(number: int = 1, transport: bytes = b"TCP", extra: bytes = b"") -> b
     return OPTIONS % (transport, number, number, extra)
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop run until ``condition`` holds; the caller bounds the wait."""
+    turn = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    while not condition():
+        turn.clear()
+        loop.call_soon(turn.set)
+        await turn.wait()
+
+
 class ManualClock:
     def __init__(self) -> None:
         self.time = 1000.0
