@@ -12,41 +12,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
+from ringback.sip.endpoint_config import EndpointConfig
+from ringback.sip.endpoint_core import EndpointCore
+from ringback.sip.errors import ParseError
 from ringback.sip.events import DropReason, Event
 from ringback.sip.invite_session import InviteRequest, InviteSession
-from ringback.sip.message import Request, Response
+from ringback.sip.message import Request, Response, parse_message
 from ringback.sip.out_of_dialog import OutgoingRequest
+from ringback.sip.outbound_session import OutboundSession
 from ringback.sip.registration import Registration, RegistrationRequest
-from ringback.sip.timers import Timers
+from ringback.sip.registration_client import RegistrationClient
+from ringback.sip.request_client import RequestClient
+from ringback.sip.request_receiver import RequestReceiver
 from ringback.sip.transport import Flow, Hop, LocalAddresses, Transmission
+from ringback.sip.validation import check_response
 
-MAX_SERVER_TRANSACTIONS = 20_000
-"""Beyond this many at once a new request gets 503."""
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointConfig:
-    """``user_agent`` goes into User-Agent and Server. Requests of the methods in ``interests``
-    (REFER, NOTIFY, SUBSCRIBE, MESSAGE, OPTIONS) are delivered instead of answered by themselves.
-    ``info_types`` are the INFO bodies delivered; others get 415."""
-
-    user_agent: str = "Ringback"
-    timers: Timers = field(default_factory=Timers)
-    interests: frozenset[str] = frozenset()
-    info_types: tuple[str, ...] = ("application/dtmf-relay", "application/dtmf")
-    max_server_transactions: int = MAX_SERVER_TRANSACTIONS
-    overload_retry_after: int = 10
+__all__ = ["EndpointConfig", "SipEndpoint"]
 
 
 class SipEndpoint:
     """``new_token()`` gives an unguessable string of letters and digits (tags, branches,
     Call-IDs, cnonces); ``random()`` a float in [0, 1) (back-off)."""
-
-    accepting_new_calls: bool
-    """``False``: a new INVITE, and an OPTIONS outside of a call, get 503 with Retry-After."""
-    dropped: Counter[DropReason]
 
     def __init__(
         self,
@@ -55,69 +42,126 @@ class SipEndpoint:
         new_token: Callable[[], str],
         random: Callable[[], float],
     ) -> None:
-        raise NotImplementedError
+        self._core = EndpointCore(config, addresses, new_token, random)
+        self._requests = RequestReceiver(self._core)
+        self._registrations: list[RegistrationClient] = []
+
+    @property
+    def accepting_new_calls(self) -> bool:
+        """``False``: a new INVITE, and an OPTIONS outside of a call, get 503 with Retry-After."""
+        return self._requests.accepting_new_calls
+
+    @accepting_new_calls.setter
+    def accepting_new_calls(self, accepting: bool) -> None:
+        self._requests.accepting_new_calls = accepting
+
+    @property
+    def dropped(self) -> Counter[DropReason]:
+        """How many messages nothing here wanted, by reason."""
+        return self._core.dropped
 
     # ---- the driver's side --------------------------------------------------------------------
 
     def receive_datagram(self, data: bytes, flow: Flow, now: float) -> None:
         """Parse and process one datagram; what cannot be read is answered as it is owed, or
         dropped and counted."""
-        raise NotImplementedError
+        try:
+            message = parse_message(data)
+        except ParseError as error:
+            if error.fragment is not None:
+                self._requests.refuse_unreadable(error.fragment, error, flow)
+            else:
+                self._core.drop(DropReason.UNPARSABLE, flow, str(error))
+            return
+        self.receive(message, flow, now)
 
     def receive(self, message: Request | Response, flow: Flow, now: float) -> None:
-        """Process one message. Never raises for anything that a peer can send."""
-        raise NotImplementedError
+        """Process one message. Never raises for anything that a peer can send.
+
+        ``message`` is the endpoint's from here on: its top Via gets the source address.
+        """
+        if isinstance(message, Request):
+            self._requests.receive(message, flow, now)
+        else:
+            self._receive_response(message, flow, now)
+
+    def _receive_response(self, response: Response, flow: Flow, now: float) -> None:
+        """RFC 3261 18.1.2, 8.1.3.3. A 2xx that belongs to no transaction is dropped, too: it is
+        none of ours (RFC 6026 7.2)."""
+        try:
+            check_response(response)
+            via = response.top_via
+            transaction = self._core.transactions.find_client(via, response.cseq.method)
+        except ParseError as error:
+            self._core.drop(DropReason.INVALID, flow, str(error))
+            return
+        if transaction is None:
+            self._core.drop(DropReason.STRAY_RESPONSE, flow, str(response.status))
+        elif via.sent_by.lower() != transaction.via.sent_by.lower():
+            self._core.drop(DropReason.WRONG_SENT_BY, flow, via.sent_by)
+        else:
+            transaction.receive(response, flow, now)
 
     def transport_failed(self, transmission: Transmission, now: float) -> None:
         """``transmission`` could not be sent (ICMP, refused, TLS failed)."""
-        raise NotImplementedError
+        self._core.transactions.transport_failed(transmission.key, now)
 
     def connection_closed(self, connection: int, now: float) -> None:
         """A TCP or TLS connection is gone: registrations made over it are made again."""
-        raise NotImplementedError
+        for client in self._registrations:
+            client.connection_closed(connection, now)
 
     def resolved(self, key: str, hops: Sequence[Hop], now: float, *, failure: str = "") -> None:
         """The answer to ``ResolveNeeded``. No hops means that there are none (``failure`` may say
-        why in words)."""
-        raise NotImplementedError
+        why in words). An answer that nobody waits for is ignored."""
+        self._core.resolved(key, hops, failure, now)
 
     def handle_timeout(self, now: float) -> None:
-        raise NotImplementedError
+        self._core.queue.fire(now)
 
     def next_timer(self) -> float | None:
-        raise NotImplementedError
+        return self._core.queue.next()
 
     def transmissions(self) -> list[Transmission]:
         """What has to be sent, in order. Empties the list."""
-        raise NotImplementedError
+        return self._core.drain_transmissions()
 
     def events(self) -> list[Event]:
         """What happened, in order. Empties the list."""
-        raise NotImplementedError
+        return self._core.drain_events()
 
     # ---- the owner's side ---------------------------------------------------------------------
 
     def invite(self, request: InviteRequest, hops: Sequence[Hop], *, now: float) -> InviteSession:
         """Place a call to the first of ``hops``, the others being for failover. No hops end it at
-        once with ``InviteFailed(unreachable)``."""
-        raise NotImplementedError
+        once with ``InviteFailed(unreachable)``.
+
+        Raises :class:`ringback.sip.errors.UnsafeValue` for headers that would break the message.
+        """
+        return OutboundSession(self._core, request, hops, now)
 
     def request(self, request: OutgoingRequest, hops: Sequence[Hop], *, now: float) -> None:
         """Send a request outside of a dialog; ``ResponseReceived`` names it."""
-        raise NotImplementedError
+        RequestClient(self._core, request).start(hops, now)
 
     def register(
         self, request: RegistrationRequest, hops: Sequence[Hop], *, now: float
     ) -> Registration:
         """Register and keep registered. Without hops ``ResolveNeeded`` asks for them first."""
-        raise NotImplementedError
+        self._registrations = [
+            client for client in self._registrations if not client.registration.stopped
+        ]
+        client = RegistrationClient(self._core, request, hops)
+        self._registrations.append(client)
+        client.registration.start(now)
+        return client.registration
 
     @property
     def sessions(self) -> tuple[InviteSession, ...]:
         """Calls that have not ended."""
-        raise NotImplementedError
+        return tuple(self._core.sessions.values())
 
     @property
     def is_idle(self) -> bool:
-        """No transaction, dialog, call or timer is left (registrations apart)."""
-        raise NotImplementedError
+        """No transaction, dialog or call is left."""
+        return self._core.is_idle

@@ -170,8 +170,6 @@ class EndCause(StrEnum):
     """Our answer was never acknowledged."""
     DIALOG_LOST = "dialog_lost"
     """The peer does not know the call any more (481), or a re-INVITE got no response."""
-    UNREACHABLE = "unreachable"
-    """The peer's INVITE cannot be answered: its transport is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +230,11 @@ class ResponseReceived:
 
 @dataclass(frozen=True, slots=True)
 class ResolveNeeded:
-    """Find the hops of ``uri`` (RFC 3263) and hand them to ``SipEndpoint.resolved(key, …)``."""
+    """Find the hops of ``uri`` (RFC 3263) and hand them to ``SipEndpoint.resolved(key, …)``.
+
+    ``key`` is ``Registration.id`` where a registration asks; any other key belongs to a request
+    within a call whose peer gave a name for an address: resolve ``uri`` as it stands.
+    """
 
     key: str
     uri: Uri

@@ -7,6 +7,7 @@ which is the table in ``session_states.py``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,7 +36,8 @@ class InviteRequest:
 
     ``from_`` is the caller without tag. ``routes`` is a preloaded route set: an outbound proxy is
     one URI with ``lr``. ``contact_user`` is the user part of our Contact; its host is what
-    ``LocalAddresses`` says for the hop in use. ``max_redirects`` 0 makes every 3xx a failure.
+    ``LocalAddresses`` says for the hop in use; ``contact_params`` are parameters of its URI.
+    ``max_redirects`` 0 makes every 3xx a failure.
     ``hop_timeout`` gives up on a hop that has not answered at all after so many seconds when
     there is another one (``None``: Timer B alone).
     """
@@ -136,7 +138,7 @@ class InviteSession(ABC):
         that crosses it is acknowledged and hung up. Ends the session."""
         return False
 
-    def follow_redirect(self, target: Uri, hops: tuple[Hop, ...], *, now: float) -> bool:
+    def follow_redirect(self, target: Uri, hops: Sequence[Hop], *, now: float) -> bool:
         """Answer ``Redirected``: call ``target`` instead."""
         return False
 

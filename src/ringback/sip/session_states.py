@@ -41,7 +41,7 @@ class SessionInput(StrEnum):
     REMOTE_CANCEL = "remote_cancel"
     REMOTE_BYE = "remote_bye"
     LOST = "lost"
-    """The peer does not know the dialog, or cannot be reached any more."""
+    """The peer does not know the dialog any more."""
 
 
 _S = SessionState
@@ -69,7 +69,6 @@ TRANSITIONS: dict[tuple[SessionState, SessionInput], SessionState] = {
     (_S.INCOMING, _I.HANG_UP): _S.ENDED,
     (_S.INCOMING, _I.REMOTE_CANCEL): _S.ENDED,
     (_S.INCOMING, _I.REMOTE_BYE): _S.ENDED,
-    (_S.INCOMING, _I.LOST): _S.ENDED,
     (_S.ANSWERED, _I.ACK): _S.CONFIRMED,
     (_S.ANSWERED, _I.ACK_TIMEOUT): _S.ENDED,
     (_S.ANSWERED, _I.HANG_UP): _S.ENDED,

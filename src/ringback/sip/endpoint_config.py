@@ -1,0 +1,38 @@
+"""What does not change while an endpoint runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ringback.sip.timers import Timers
+
+MAX_SERVER_TRANSACTIONS = 20_000
+"""Requests of peers that are remembered at once; beyond this a new one gets 503."""
+
+_ALWAYS_ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE")
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConfig:
+    """``user_agent`` goes into User-Agent and Server. Requests of the methods in ``interests``
+    (REFER, NOTIFY, SUBSCRIBE, MESSAGE, OPTIONS) are delivered instead of answered by themselves.
+    ``info_types`` are the INFO bodies delivered; others get 415. ``supported`` are the option
+    tags that the owner implements."""
+
+    user_agent: str = "Ringback"
+    timers: Timers = field(default_factory=Timers)
+    interests: frozenset[str] = frozenset()
+    info_types: tuple[str, ...] = ("application/dtmf-relay", "application/dtmf")
+    supported: tuple[str, ...] = ()
+    max_server_transactions: int = MAX_SERVER_TRANSACTIONS
+    overload_retry_after: int = 10
+
+    @property
+    def allow(self) -> str:
+        """The value of Allow."""
+        return ", ".join((*_ALWAYS_ALLOWED, *sorted(self.interests.difference(_ALWAYS_ALLOWED))))
+
+    @property
+    def accept(self) -> str:
+        """The value of Accept."""
+        return ", ".join(("application/sdp", *self.info_types))
