@@ -27,8 +27,8 @@ def mix_minus(frames: Sequence[bytes]) -> list[bytes]:
     ``frames[i]`` is what participant ``i`` says; the result at ``i`` is what it hears, and is
     the other's frame untouched when there are two. Alone one hears silence.
     """
-    if len(frames) == 1:
-        return [bytes(len(frames[0]))]
+    if len(frames) < 2:
+        return [bytes(len(frame)) for frame in frames]
     if len(frames) == 2:
         return [frames[1], frames[0]]
     total = _sum(frames)

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 FADE_START_MS = 10
 FADE_END_MS = 60
-_SHORTEST_PITCH = 1 / 200
+_SHORTEST_PITCH = 1 / 400
 _LONGEST_PITCH = 1 / 66
-_TEMPLATE = 0.020
+_TEMPLATE = 0.010
+_ROUGH_RATE = 4000
 _MAX_PERIODS = 3
 _BLOCK = 0.010
 _MERGE_MIN = 0.004
@@ -34,6 +35,7 @@ class Concealer:
         self._min_lag = round(sample_rate * _SHORTEST_PITCH)
         self._max_lag = round(sample_rate * _LONGEST_PITCH)
         self._template = round(sample_rate * _TEMPLATE)
+        self._coarse = max(1, round(sample_rate / _ROUGH_RATE))
         self._block = round(sample_rate * _BLOCK)
         self._merge_min = round(sample_rate * _MERGE_MIN)
         self._merge_max = round(sample_rate * _MERGE_MAX)
@@ -89,13 +91,15 @@ class Concealer:
         return history
 
     def _find_pitch(self, history: _Samples) -> int:
-        """The lag at which the last 20 ms look most like what was before them."""
-        template = history[-self._template :]
-        past = history[-self._template - self._max_lag : -self._min_lag]
-        windows = np.lib.stride_tricks.sliding_window_view(past, self._template)
-        energy = np.einsum("ij,ij->i", windows, windows)
-        likeness = (windows @ template) / np.sqrt(np.maximum(energy, self._template))
-        return self._max_lag - int(np.argmax(likeness))
+        """The lag at which the last 10 ms look most like what was before them: first roughly,
+        then to the sample."""
+        step = self._coarse
+        rough = history[history.size % step :].reshape(-1, step).sum(axis=1)
+        lag = step * _best_lag(
+            rough, self._template // step, self._min_lag // step, self._max_lag // step
+        )
+        shortest = max(self._min_lag, lag - step)
+        return _best_lag(history, self._template, shortest, min(self._max_lag, lag + step))
 
     def _continue(self, gap: _Gap, samples: int) -> _Samples:
         out = np.empty(samples, np.float32)
@@ -166,6 +170,15 @@ class _Gap:
     def _read(self, cycle: _Samples, samples: int) -> _Samples:
         where = np.arange(self.position, self.position + samples) % cycle.size
         return cycle[where]
+
+
+def _best_lag(history: _Samples, template: int, shortest: int, longest: int) -> int:
+    """The lag from ``shortest`` to ``longest`` with the highest normalised correlation."""
+    past = history[-template - longest : history.size - shortest]
+    windows = np.lib.stride_tricks.sliding_window_view(past, template)
+    energy = np.einsum("ij,ij->i", windows, windows)
+    likeness = (windows @ history[-template:]) / np.sqrt(np.maximum(energy, template))
+    return longest - int(np.argmax(likeness))
 
 
 def _to_pcm(samples: _Samples) -> bytes:

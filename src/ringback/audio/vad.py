@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import webrtcvad
 
 from ringback.audio.level import dbfs
@@ -9,7 +11,7 @@ from ringback.audio.level import dbfs
 SAMPLE_RATES = (8000, 16000, 32000, 48000)
 FRAME_LENGTHS_MS = (10, 20, 30)
 
-ABOVE_FLOOR_DB = 8.0
+ABOVE_FLOOR_DB = 6.0
 """Speech is at least this much louder than the line's own noise."""
 
 LOWEST_SPEECH_DBFS = -55.0
@@ -39,8 +41,8 @@ class VoiceGate:
         self._frame_bytes = sample_rate * frame_ms // 1000 * 2
         self._period = PERIOD_MS // frame_ms
         self._frames = 0
-        # A line is taken to be quiet until it has been heard, so that a first word counts.
-        self._minima = [_ASSUMED_FLOOR_DBFS] * PERIODS
+        # A line is taken to be quiet for its first two seconds, so that a first word counts.
+        self._minima = deque((0.0, _ASSUMED_FLOOR_DBFS, 0.0), PERIODS)
         self._minimum = 0.0
 
     @property
@@ -56,7 +58,7 @@ class VoiceGate:
         self._minimum = min(self._minimum, level)
         self._frames += 1
         if self._frames % self._period == 0:
-            self._minima = [*self._minima[1:], self._minimum]
+            self._minima.append(self._minimum)
             self._minimum = 0.0
         voiced: bool = self._detector.is_speech(frame, self._sample_rate)
         return voiced and level >= max(LOWEST_SPEECH_DBFS, self.noise_floor + ABOVE_FLOOR_DB)
