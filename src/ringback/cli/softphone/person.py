@@ -25,6 +25,12 @@ class Sound(Protocol):
     def close(self) -> None: ...
 
 
+class Hearing(Protocol):
+    """Whoever writes down what is heard."""
+
+    def hear(self, frame: bytes, loud: bool) -> None: ...
+
+
 class ScriptedPerson:
     """Implements ``VoiceSession`` and ``AgentEar``: says prepared sentences, each when the other
     side has finished, then hangs up (unless ``stays``)."""
@@ -34,13 +40,16 @@ class ScriptedPerson:
         host: VoiceHost,
         sentences: Sequence[bytes],
         sample_rate: int,
+        transcriber: Hearing | None = None,
         stays: bool = False,
         on_sentence: Callable[[int], None] = lambda number: None,
     ) -> None:
         self._host = host
         self._sentences = list(sentences)
         self._rate = sample_rate
+        self._transcriber = transcriber
         self._stays = stays
+        self._said = 0
         self._on_sentence = on_sentence
         self._conversation = Conversation(len(sentences))
         self._port: AgentPort | None = None
@@ -51,11 +60,14 @@ class ScriptedPerson:
     def on_audio(self, frame: bytes) -> None:
         if self._port is None:
             return
-        cue = self._conversation.hear(rms(frame) > LOUD_RMS, self._port.queued_ms > 0)
+        loud = rms(frame) > LOUD_RMS
+        if self._transcriber is not None:
+            self._transcriber.hear(frame, loud)
+        cue = self._conversation.hear(loud, self._port.queued_ms > 0)
         if cue is Cue.SPEAK:
-            number = len(self._sentences)
-            self._port.play(self._sentences.pop(0))
-            self._on_sentence(number)
+            self._port.play(self._sentences[self._said])
+            self._on_sentence(self._said)
+            self._said += 1
         elif cue is Cue.LEAVE and not self._stays:
             self._host.hang_up(LEAVING)
 

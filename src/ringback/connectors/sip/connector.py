@@ -20,11 +20,11 @@ from ringback.connectors.sip.inbound import InboundCalls, InboundLeg
 from ringback.connectors.sip.leg import LegServices, SipLeg
 from ringback.connectors.sip.outbound import OutboundLeg
 from ringback.connectors.sip.registrations import Registrations
+from ringback.connectors.sip.stack import SipStack
 from ringback.core.end_reason import EndReason
 from ringback.core.errors import UpstreamFailed
 from ringback.media.plane import MediaPlane
 from ringback.net.resolver import Resolver, Target
-from ringback.net.sip_transport import SipTransport
 from ringback.sip.events import (
     Dropped,
     Event,
@@ -35,20 +35,19 @@ from ringback.sip.events import (
     ResponseReceived,
 )
 from ringback.sip.registration import RegistrationChanged
-from ringback.sip.transport import Hop, LocalAddresses
+from ringback.sip.transport import Hop
 from ringback.sip.uri import Uri, parse_host_port
 
 log = structlog.get_logger(__name__)
 
-SHUTDOWN_WAIT = 2.0
-"""Seconds that a stop gives the far ends to confirm our BYEs."""
+FAREWELL_SECONDS = 0.7
+"""How long a stop stays on the line after its BYEs: enough for one retransmission (T1, 0.5 s)."""
 
 
 class SipConnector:
     """Implements :class:`ringback.connectors.contract.CallConnector` for SIP.
 
-    ``transport`` is not yet listening; ``addresses`` is what it advertises. ``bind_host`` is
-    where media sockets are bound.
+    ``stack`` is not yet listening. ``bind_host`` is where media sockets are bound.
     """
 
     platform = "sip"
@@ -56,22 +55,20 @@ class SipConnector:
 
     def __init__(
         self,
-        transport: SipTransport,
+        stack: SipStack,
         resolver: Resolver,
-        addresses: LocalAddresses,
         directory: SipDirectory,
         plane: MediaPlane,
         bind_host: str,
     ) -> None:
-        self._transport = transport
+        self._stack = stack
         self._resolver = resolver
-        self._addresses = addresses
         self._directory = directory
         self._plane = plane
         self._bind_host = bind_host
         self._legs: dict[str, SipLeg] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._registrations = Registrations(directory, transport, self)
+        self._registrations = Registrations(directory, stack, self)
         self._trunk_addresses = TrunkAddresses(directory, self)
         self._services: LegServices | None = None
         self._inbound: InboundCalls | None = None
@@ -80,9 +77,9 @@ class SipConnector:
 
     async def start(self, sink: CallSink) -> None:
         """Listen, then register. Raises ``StartupError`` when a port is taken."""
-        self._services = LegServices(self._transport, self._plane, sink, self._adopt, self._forget)
+        self._services = LegServices(self._stack, self._plane, sink, self._adopt, self._forget)
         self._inbound = InboundCalls(self._directory, self._services, self._bind_host)
-        await self._transport.start(self._on_event)
+        await self._stack.start(self._on_event)
         self._directory.on_trunk_change(self._on_trunk_change)
         await self._registrations.synchronise()
         self._spawn(self._trunk_addresses.keep_fresh())
@@ -97,18 +94,20 @@ class SipConnector:
 
     def refuse_new_calls(self) -> None:
         """From now on a new INVITE gets 503 with Retry-After."""
-        self._transport.endpoint.accepting_new_calls = False
+        self._stack.endpoint.accepting_new_calls = False
 
     async def stop(self) -> None:
         self.refuse_new_calls()
-        for leg in list(self._legs.values()):
+        legs = list(self._legs.values())
+        for leg in legs:
             await leg.hang_up(EndReason.SHUTDOWN)
         await self._registrations.stop()
-        await self._transport.settle(SHUTDOWN_WAIT)
+        if legs:
+            await asyncio.sleep(FAREWELL_SECONDS)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._transport.stop()
+        await self._stack.stop()
 
     @property
     def live_legs(self) -> int:
@@ -141,7 +140,7 @@ class SipConnector:
 
     def _on_invite(self, event: IncomingInvite) -> None:
         if self._services is None or self._inbound is None:
-            event.session.reject(503, now=self._transport.now())
+            event.session.reject(503, now=self._stack.now())
             return
         leg = InboundLeg(self._services, event.session)
         self._adopt(leg)
@@ -174,7 +173,7 @@ class SipConnector:
 
     def our_host(self, hop: Hop) -> str:
         """Our address for SDP, as the peer at ``hop`` should see it."""
-        return self._addresses.advertised(hop)[0]
+        return self._stack.addresses.host_for(hop.host)
 
     # ---- tasks ------------------------------------------------------------------------------
 
@@ -190,4 +189,4 @@ class SipConnector:
 
     def counters(self) -> Mapping[str, int]:
         """What was dropped and why, for metrics."""
-        return {why.value: count for why, count in self._transport.endpoint.dropped.items()}
+        return {why.value: count for why, count in self._stack.endpoint.dropped.items()}

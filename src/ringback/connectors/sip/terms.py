@@ -122,5 +122,7 @@ def negotiated_audio(result: Negotiated) -> NegotiatedAudio:
         receive=result.receive,
         rtcp_mux=result.rtcp_mux,
         remote_rtcp=RtpAddress(result.remote_rtcp.host, result.remote_rtcp.port),
-        receive_codecs=tuple((f.payload_type, f.codec.name) for f in result.receive_formats),
+        receive_codecs=tuple(
+            (f.payload_type, f.codec.name) for f in result.receive_formats if f.codec.is_audio
+        ),
     )
