@@ -1,7 +1,6 @@
 """One agent on the call WebSocket: its messages in, audio and events out.
 
-The protocol is described in ``docs/``; ``stream_messages`` reads it and ``stream_socket`` brings
-the connection. A stream that reads too slowly loses audio frames (counted) and, when even the
+``stream_messages`` has the protocol and ``stream_socket`` brings the connection. A stream that reads too slowly loses audio frames (counted) and, when even the
 events pile up, its connection; the call goes on.
 """
 

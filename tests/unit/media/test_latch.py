@@ -181,6 +181,14 @@ def test_ipv6_is_compared_as_an_address_and_not_as_text() -> None:
     assert Wire(latch, ("2001:db8::1", 4000)).send() is Verdict.NEW_SOURCE
 
 
+def test_an_ipv6_source_is_answered_with_its_scope() -> None:
+    latch = SourceLatch()
+    latch.negotiate(("fe80::1", 4000), reopen=False)
+    scoped = ("fe80::1", 4000, 0, 2)
+    assert latch.judge(scoped, SSRC, 1, 0.0) is Verdict.NEW_SOURCE  # type: ignore[arg-type]
+    assert latch.send_to == scoped
+
+
 @pytest.mark.parametrize(
     ("address", "usable"),
     [

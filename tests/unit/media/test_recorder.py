@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -153,6 +155,38 @@ def test_stopping_finishes_open_recordings_and_ends_the_thread(tmp_path: Path) -
     asyncio.run(run())
     assert all(stereo(tmp_path / f"{n}.wav")[1] == [(9, 8)] for n in range(3))
     assert not [each for each in threading.enumerate() if each.name == "ringback-recorder"]
+
+
+RECORD_UNTIL_KILLED = """
+import asyncio, sys
+from pathlib import Path
+from ringback.media import recorder
+from ringback.media.metrics import MediaCounters
+
+recorder.WRITE_EVERY_SECONDS = 0.01
+
+async def main():
+    recording = recorder.RecorderThread().open(Path(sys.argv[1]), 8000, MediaCounters())
+    for _ in range(500):
+        recording.write(bytes((1, 0)) * 160, bytes((2, 0)) * 160)
+    while not recording.recorded_ms:
+        await asyncio.sleep(0)
+    print("written", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_after_a_kill_the_file_has_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "killed.wav"
+    command = [sys.executable, "-c", RECORD_UNTIL_KILLED, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.kill()
+    assert line == "written\n"
+    assert stereo(path)[1] == [(1, 2)] * 500
 
 
 def test_a_disk_that_hangs_holds_the_end_of_a_call_up_only_for_a_while(
