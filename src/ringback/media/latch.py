@@ -12,8 +12,8 @@ from __future__ import annotations
 import ipaddress
 from enum import Enum, auto
 
-Address = tuple[str, int]
-"""Host and port; IPv6 sources from the socket carry two more fields, which are kept."""
+Address = tuple[str, int] | tuple[str, int, int, int]
+"""Host and port; of an IPv6 source also flow and scope, which belong to sending there."""
 
 PROBATION = 3
 """Packets in sequence from one source and SSRC until it is believed."""

@@ -1,7 +1,8 @@
 """One agent on the call WebSocket: its messages in, audio and events out.
 
-``stream_messages`` has the protocol and ``stream_socket`` brings the connection. A stream that reads too slowly loses audio frames (counted) and, when even the
-events pile up, its connection; the call goes on.
+``stream_messages`` has the protocol and ``stream_socket`` brings the connection. A stream that
+reads too slowly loses audio frames (counted) and, when even the events pile up, its connection;
+the call goes on.
 """
 
 from __future__ import annotations

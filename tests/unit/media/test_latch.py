@@ -185,7 +185,7 @@ def test_an_ipv6_source_is_answered_with_its_scope() -> None:
     latch = SourceLatch()
     latch.negotiate(("fe80::1", 4000), reopen=False)
     scoped = ("fe80::1", 4000, 0, 2)
-    assert latch.judge(scoped, SSRC, 1, 0.0) is Verdict.NEW_SOURCE  # type: ignore[arg-type]
+    assert latch.judge(scoped, SSRC, 1, 0.0) is Verdict.NEW_SOURCE
     assert latch.send_to == scoped
 
 
