@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from ringback.agents.models import Agent
 from ringback.core.http import ApiModel, api_example, rule
-from ringback.core.http.models import Line, Name, Prose
+from ringback.core.http.models import NO_CONTROLS, ONE_LINE, Name
 from ringback.core.secrets import MASK, mask
 
 MAX_PROMPT = 100_000
@@ -51,16 +51,18 @@ Brain = Annotated[
     ),
 ]
 Greeting = Annotated[
-    Prose,
+    str,
     StringConstraints(max_length=2000),
+    NO_CONTROLS,
     Field(
         description="Spoken as soon as the call is active; empty: the caller speaks first.",
         examples=["Hello, this is the reception. How can I help?"],
     ),
 ]
 Prompt = Annotated[
-    Prose,
+    str,
     StringConstraints(max_length=MAX_PROMPT),
+    NO_CONTROLS,
     Field(description="Instructions for the model.", examples=["You answer for a dentist."]),
 ]
 Language = Annotated[
@@ -100,7 +102,7 @@ class OpenAiSettings(ApiModel):
     base_url: Annotated[str, StringConstraints(max_length=500), AfterValidator(_http_url)] = Field(
         default="https://api.openai.com/v1", examples=["https://api.openai.com/v1"]
     )
-    model: Annotated[Line, StringConstraints(min_length=1, max_length=200)] = Field(
+    model: Annotated[str, StringConstraints(min_length=1, max_length=200), ONE_LINE] = Field(
         examples=["gpt-4o-mini"]
     )
     api_key: ModelKey = None
@@ -121,7 +123,7 @@ class TtsSettings(ApiModel):
     provider: Literal["local"] = Field(
         default="local", description="`local`: espeak-ng on this machine."
     )
-    voice: Annotated[Line, StringConstraints(max_length=64)] | None = Field(
+    voice: Annotated[str, StringConstraints(max_length=64), ONE_LINE] | None = Field(
         default=None,
         description="Name of the voice; null: the one of the language.",
         examples=["en-us"],
@@ -167,7 +169,7 @@ class OpenAiUpdate(ApiModel):
     base_url: Annotated[str, StringConstraints(max_length=500), AfterValidator(_http_url)] = (
         "https://api.openai.com/v1"
     )
-    model: Annotated[Line, StringConstraints(min_length=1, max_length=200)] = ""
+    model: Annotated[str, StringConstraints(min_length=1, max_length=200), ONE_LINE] = ""
     api_key: ModelKey = None
 
 

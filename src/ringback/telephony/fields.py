@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from ringback.core.http import rule
-from ringback.core.http.models import Line
+from ringback.core.http.models import ONE_LINE
 from ringback.telephony.numbers import NumberError, is_region, parse_e164
 
 MAX_ALLOWED_IPS = 256
@@ -199,7 +199,9 @@ HostPort = Annotated[
 Port = Annotated[int, Field(ge=1, le=65535)]
 SipUser = Annotated[str, StringConstraints(min_length=1, max_length=60), AfterValidator(sip_user)]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=256), AfterValidator(_one_line_secret)]
-Realm = Annotated[Line, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+Realm = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), ONE_LINE
+]
 CallerId = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(caller_id)]
 E164 = Annotated[str, StringConstraints(min_length=1, max_length=40), AfterValidator(e164)]
 Country = Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field, StringConstraints
 
 from ringback.core.http import ApiModel, api_example, rule
-from ringback.core.http.models import Line
+from ringback.core.http.models import ONE_LINE
 from ringback.telephony import fields, schemas
 from ringback.telephony.models import PhoneNumber, Trunk
 from ringback.telephony.schemas import ID_LENGTH, TrunkStatusView
@@ -25,8 +25,9 @@ Number = Annotated[
     ),
 ]
 Label = Annotated[
-    Line,
+    str,
     StringConstraints(strip_whitespace=True, max_length=100),
+    ONE_LINE,
     Field(description="What the number is called.", examples=["Support line"]),
 ]
 AutoAnswer = Annotated[

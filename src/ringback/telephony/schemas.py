@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from ringback.core.http import ApiModel, api_example, rule
-from ringback.core.http.models import Name, Prose
+from ringback.core.http.models import NO_CONTROLS, Name
 from ringback.core.secrets import MASK, mask
 from ringback.telephony import fields
 from ringback.telephony.models import Trunk
@@ -28,7 +28,10 @@ def _provider(name: str) -> str:
 
 TrunkName = Annotated[Name, Field(description="Shown in lists.", examples=["Main line"])]
 Description = Annotated[
-    Prose, StringConstraints(max_length=500), Field(description="For your own reference.")
+    str,
+    StringConstraints(max_length=500),
+    NO_CONTROLS,
+    Field(description="For your own reference."),
 ]
 Provider = Annotated[
     str,

@@ -87,17 +87,23 @@ def _no_controls(text: str) -> str:
     return text
 
 
-Line = Annotated[str, AfterValidator(_one_line)]
+ONE_LINE = AfterValidator(_one_line)
+"""For ``Annotated[str, StringConstraints(…), ONE_LINE]``: after the constraints, never before."""
+
+Line = Annotated[str, ONE_LINE]
 """A single line of printable characters, of any length (also empty)."""
 
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
-    AfterValidator(_one_line),
+    ONE_LINE,
 ]
 """What people call something: 1 to 100 printable characters."""
 
-Prose = Annotated[str, AfterValidator(_no_controls)]
+NO_CONTROLS = AfterValidator(_no_controls)
+"""For ``Annotated[str, StringConstraints(…), NO_CONTROLS]``."""
+
+Prose = Annotated[str, NO_CONTROLS]
 """Text of several lines."""
 
 
