@@ -219,8 +219,8 @@ class SipTransport:
 
     def pump(self) -> None:
         """Drain the core to the end and set the timer. Inside of ``on_event`` it does nothing:
-        the round that is under way takes care."""
-        if self._pumping or self._closed:
+        the round that is under way takes care. Before ``start`` everything waits."""
+        if self._pumping or self._closed or self._streams is None:
             return
         self._pumping = True
         try:
@@ -325,6 +325,9 @@ class SipTransport:
                 hops = await self._resolve(event.uri)
         except RingbackError as error:
             failure = error.message
+        except Exception:
+            _log.exception("The hops of %s could not be found", event.uri.host)
+            failure = "an internal error"
         self._endpoint.resolved(event.key, hops, self._clock.monotonic(), failure=failure)
         self.pump()
 

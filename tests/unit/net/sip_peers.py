@@ -20,6 +20,7 @@ from ringback.sip.errors import ParseError
 from ringback.sip.events import Event
 from ringback.sip.message import Request, Response, parse_message
 from ringback.sip.transport import Flow, Hop, Transmission
+from unit.net.manual_clock import ManualClock
 
 BOUND = 10.0
 """Seconds after which a test that waits has failed."""
@@ -48,17 +49,6 @@ async def until(condition: Callable[[], object]) -> None:
         turn.clear()
         loop.call_soon(turn.set)
         await turn.wait()
-
-
-class ManualClock:
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.time, UTC)
 
 
 class Core:

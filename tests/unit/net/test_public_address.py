@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 import pytest
 
@@ -14,20 +13,10 @@ from ringback.net.routes import Network
 from ringback.net.stun import StunFailed
 from ringback.net.stun_message import MappedAddress
 from ringback.sip.transport import Hop, LocalAddresses, Transport
+from unit.net.manual_clock import ManualClock
 
 PUBLIC_PEER = "198.51.100.20"
 EXTERNAL = "203.0.113.7"
-
-
-class ManualClock:
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.time, UTC)
 
 
 class Kernel:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import pytest
 import uvloop
@@ -16,6 +15,7 @@ from ringback.net.resolver import ResolutionFailed, Resolver, Target, in_srv_ord
 from ringback.sip.transport import Hop
 from ringback.sip.uri import Uri
 from unit.net.dns_server import DnsServer, dns_server
+from unit.net.manual_clock import ManualClock
 
 ZONE = """
 carrier.test.              60 IN NAPTR 20 10 "s" "SIP+D2U" "" _sip._udp.carrier.test.
@@ -46,17 +46,6 @@ _sip._udp.gone.test.       60 IN SRV 10 0 5060 missing.gone.test.
 _sip._udp.gone.test.       60 IN SRV 20 0 5060 plain.test.
 _sip._udp.lost.test.       60 IN SRV 10 0 5060 missing.gone.test.
 """
-
-
-class ManualClock:
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.time, UTC)
 
 
 @pytest.fixture(autouse=True)

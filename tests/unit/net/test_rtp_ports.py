@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import socket
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,17 +8,7 @@ import pytest
 from ringback.core.errors import Unavailable
 from ringback.net import rtp_ports as module
 from ringback.net.rtp_ports import RtpPorts, RtpSockets
-
-
-class ManualClock:
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.time, UTC)
+from unit.net.manual_clock import ManualClock
 
 
 @pytest.fixture

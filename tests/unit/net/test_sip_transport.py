@@ -16,7 +16,8 @@ from ringback.sip.events import Dropped, DropReason, Event, ResolveNeeded
 from ringback.sip.message import Request
 from ringback.sip.transport import Flow, Hop
 from ringback.sip.uri import Uri
-from unit.net.sip_peers import BOUND, Core, ManualClock, Node, Pki, options
+from unit.net.manual_clock import ManualClock
+from unit.net.sip_peers import BOUND, Core, Node, Pki, options
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -217,6 +218,18 @@ def test_a_handler_that_raises_is_logged_and_costs_nothing_else(
     assert "handler is broken" in caplog.text
 
 
+def test_what_is_commanded_before_the_start_is_sent_at_the_start() -> None:
+    async def test() -> None:
+        async with Node() as peer:
+            us = Node()
+            us.say(peer.hop("udp"), options())
+            assert us.core.failed.empty()
+            async with us:
+                await peer.core.received.get()
+
+    run(test)
+
+
 # ---- the timer ------------------------------------------------------------------------------
 
 
@@ -272,6 +285,21 @@ def test_a_name_that_cannot_be_resolved_is_told_in_words() -> None:
             assert await us.core.answers.get() == ("key", (), "there is no such domain")
 
     run(test)
+
+
+def test_a_resolver_that_breaks_does_not_leave_the_core_waiting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test() -> None:
+        async def resolve(uri: Uri) -> list[Hop]:
+            raise RuntimeError("resolver is broken")
+
+        async with Node(resolve=resolve) as us:
+            us.transport.run(lambda now: us.core.happened.append(NEEDED))
+            assert await us.core.answers.get() == ("key", (), "an internal error")
+
+    run(test)
+    assert "resolver is broken" in caplog.text
 
 
 def test_without_a_resolver_the_question_is_an_event_like_others() -> None:
