@@ -162,6 +162,12 @@ class CallService:
             )
         return path
 
+    async def released(self, call_id: str) -> None:
+        """Return when the call is over and its recording is complete."""
+        entry = self._registry.get(call_id)
+        if entry is not None:
+            await entry.released.wait()
+
     # ---- acting on a live call --------------------------------------------------------------
 
     async def accept(self, account_id: str, call_id: str) -> CallSnapshot:
