@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 ULAW_SILENCE = 0xFF
 ALAW_SILENCE = 0xD5
 
+_CODE = np.dtype(np.uint8)
+_PATTERN = np.dtype(np.uint16)
+
 _ULAW_BIAS = 33 << 2
 _ULAW_CLIP = 8158 << 2
 """The largest magnitude before the bias: G.711 table 2, 8159 less a quantum, in 16-bit steps."""
@@ -63,19 +66,19 @@ _PCM_TO_ALAW = _alaw_encode_table()
 
 def decode_ulaw(payload: bytes) -> bytes:
     """One byte a sample in, two bytes a sample out."""
-    return _ULAW_TO_PCM[np.frombuffer(payload, np.uint8)].tobytes()
+    return _ULAW_TO_PCM.take(np.frombuffer(payload, _CODE)).tobytes()
 
 
 def encode_ulaw(pcm: bytes) -> bytes:
     """Two bytes a sample in, one byte a sample out. Raises ``ValueError`` on half a sample."""
-    return _PCM_TO_ULAW[np.frombuffer(pcm, np.uint16)].tobytes()
+    return _PCM_TO_ULAW.take(np.frombuffer(pcm, _PATTERN)).tobytes()
 
 
 def decode_alaw(payload: bytes) -> bytes:
     """One byte a sample in, two bytes a sample out."""
-    return _ALAW_TO_PCM[np.frombuffer(payload, np.uint8)].tobytes()
+    return _ALAW_TO_PCM.take(np.frombuffer(payload, _CODE)).tobytes()
 
 
 def encode_alaw(pcm: bytes) -> bytes:
     """Two bytes a sample in, one byte a sample out. Raises ``ValueError`` on half a sample."""
-    return _PCM_TO_ALAW[np.frombuffer(pcm, np.uint16)].tobytes()
+    return _PCM_TO_ALAW.take(np.frombuffer(pcm, _PATTERN)).tobytes()

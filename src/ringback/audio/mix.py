@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-_MIN = -32768
-_MAX = 32767
+_SAMPLE = np.dtype(np.int16)
+_MIN = np.int32(-32768)
+_MAX = np.int32(32767)
 
 
 def mix(frames: Sequence[bytes]) -> bytes:
@@ -32,17 +33,19 @@ def mix_minus(frames: Sequence[bytes]) -> list[bytes]:
     if len(frames) == 2:
         return [frames[1], frames[0]]
     total = _sum(frames)
-    return [_saturate(total - np.frombuffer(frame, np.int16)) for frame in frames]
+    return [_saturate(total - np.frombuffer(frame, _SAMPLE)) for frame in frames]
 
 
 def _sum(frames: Sequence[bytes]) -> NDArray[np.int32]:
-    total = np.frombuffer(frames[0], np.int16).astype(np.int32)
+    total = np.frombuffer(frames[0], _SAMPLE).astype(np.int32)
     for frame in frames[1:]:
         if len(frame) != len(frames[0]):
             raise ValueError(f"frames of {len(frames[0])} and {len(frame)} bytes do not mix")
-        total += np.frombuffer(frame, np.int16)
+        total += np.frombuffer(frame, _SAMPLE)
     return total
 
 
 def _saturate(samples: NDArray[np.int32]) -> bytes:
-    return np.minimum(np.maximum(samples, _MIN), _MAX).astype(np.int16).tobytes()
+    np.minimum(samples, _MAX, out=samples)
+    np.maximum(samples, _MIN, out=samples)
+    return samples.astype(_SAMPLE).tobytes()

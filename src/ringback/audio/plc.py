@@ -8,6 +8,7 @@ the joint is smoothed on its far side.
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ _MERGE_MIN = 0.004
 _MERGE_MAX = 0.010
 _KEPT_FRAMES = 12
 
+_MIN = np.float32(-32768)
+_MAX = np.float32(32767)
+
 _Samples = NDArray[np.float32]
 
 
@@ -39,8 +43,8 @@ class Concealer:
         self._block = round(sample_rate * _BLOCK)
         self._merge_min = round(sample_rate * _MERGE_MIN)
         self._merge_max = round(sample_rate * _MERGE_MAX)
-        self._fade_start = sample_rate * FADE_START_MS // 1000
         self._fade_end = sample_rate * FADE_END_MS // 1000
+        self._fade = _fade(sample_rate * FADE_START_MS // 1000, self._fade_end)
         self._history_size = max(
             self._max_lag * _MAX_PERIODS + self._max_lag // 4 + 1,
             self._template + self._max_lag,
@@ -109,18 +113,18 @@ class Concealer:
             periods = min(gap.position // self._block + 1, _MAX_PERIODS)
             out[done : done + size] = gap.generate(size, periods)
             done += size
-        position = np.arange(gap.position - samples, gap.position, dtype=np.float32)
-        span = self._fade_end - self._fade_start
-        out *= np.clip((self._fade_end - position) / span, 0.0, 1.0)
+        gains = self._fade[gap.position - samples : gap.position]
+        out[: gains.size] *= gains
+        out[gains.size :] = 0
         return out
 
     def _merge(self, pcm: bytes, gap: _Gap) -> bytes:
         good = np.frombuffer(pcm, np.int16).astype(np.float32)
         overlap = self._merge_min * (1 + gap.position // self._block)
         overlap = min(overlap, self._merge_max, good.size)
-        weight = np.arange(1, overlap + 1, dtype=np.float32) / (overlap + 1)
         tail = self._continue(gap, overlap)
-        good[:overlap] = good[:overlap] * weight + tail * (1 - weight)
+        tail += (good[:overlap] - tail) * _rise(overlap)
+        good[:overlap] = tail
         return _to_pcm(good)
 
 
@@ -144,9 +148,8 @@ class _Gap:
         """The last ``periods``, their end blended into what was before their start."""
         length = self._lag * periods
         cycle = self._history[-length:].copy()
-        weight = np.arange(1, self._overlap + 1, dtype=np.float32) / (self._overlap + 1)
-        before = self._history[-length - self._overlap : -length]
-        cycle[-self._overlap :] = cycle[-self._overlap :] * (1 - weight) + before * weight
+        end = cycle[-self._overlap :]
+        end += (self._history[-length - self._overlap : -length] - end) * _rise(self._overlap)
         return cycle
 
     def generate(self, samples: int, periods: int) -> _Samples:
@@ -155,32 +158,46 @@ class _Gap:
         if periods != self._periods:
             self._periods = periods
             self._cycle = self._make_cycle(periods)
+            before, out = out, self._read(self._cycle, samples)
             overlap = min(self._overlap, samples)
-            weight = np.ones(samples, np.float32)
-            weight[:overlap] = np.arange(1, overlap + 1, dtype=np.float32) / (overlap + 1)
-            out += (self._read(self._cycle, samples) - out) * weight
+            before[:overlap] += (out[:overlap] - before[:overlap]) * _rise(self._overlap)[:overlap]
+            out[:overlap] = before[:overlap]
         if self.position < self._overlap:
-            ramp = 1 - np.arange(self.position + 1, self.position + samples + 1) / (
-                self._overlap + 1
-            )
-            out += self._step * np.maximum(ramp, 0).astype(np.float32)
+            ramp = 1 - _rise(self._overlap)[self.position : self.position + samples]
+            out[: ramp.size] += self._step * ramp
         self.position += samples
         return out
 
     def _read(self, cycle: _Samples, samples: int) -> _Samples:
-        where = np.arange(self.position, self.position + samples) % cycle.size
-        return cycle[where]
+        return cycle.take(np.arange(self.position, self.position + samples), mode="wrap")
 
 
 def _best_lag(history: _Samples, template: int, shortest: int, longest: int) -> int:
     """The lag from ``shortest`` to ``longest`` with the highest normalised correlation."""
-    past = history[-template - longest : history.size - shortest]
-    windows = np.lib.stride_tricks.sliding_window_view(past, template)
-    energy = np.einsum("ij,ij->i", windows, windows)
-    likeness = (windows @ history[-template:]) / np.sqrt(np.maximum(energy, template))
-    return longest - int(np.argmax(likeness))
+    past = history[history.size - template - longest : history.size - shortest]
+    energies = np.zeros(past.size + 1)
+    np.cumsum(np.square(past, dtype=np.float64), out=energies[1:])
+    energy = energies[template:] - energies[:-template]
+    likeness = np.correlate(past, history[-template:], "valid")
+    return longest - int((likeness / np.sqrt(np.maximum(energy, template))).argmax())
+
+
+@lru_cache(maxsize=512)
+def _rise(samples: int) -> _Samples:
+    """From nearly 0 to nearly 1. Shared: not to be written to."""
+    return np.arange(1, samples + 1, dtype=np.float32) / np.float32(samples + 1)
+
+
+@lru_cache(maxsize=8)
+def _fade(start: int, end: int) -> _Samples:
+    """1 up to ``start``, then down to 0 at ``end``. Shared: not to be written to."""
+    position = np.arange(end, dtype=np.float32)
+    gains: _Samples = np.minimum((end - position) / np.float32(end - start), np.float32(1))
+    return gains
 
 
 def _to_pcm(samples: _Samples) -> bytes:
-    pcm: bytes = np.clip(np.rint(samples), -32768, 32767).astype(np.int16).tobytes()
-    return pcm
+    np.rint(samples, out=samples)
+    np.minimum(samples, _MAX, out=samples)
+    np.maximum(samples, _MIN, out=samples)
+    return samples.astype(np.int16).tobytes()

@@ -1,58 +1,78 @@
-"""Streaming sample-rate conversion by FFmpeg's resampler. PCM s16le mono in and out.
+"""Streaming sample-rate conversion of PCM s16le mono.
 
-The filter keeps state: every stream has its own object, and its output lags by the filter's
+The filters keep state: every stream has its own object, and its output lags by the filter's
 delay (about 2 ms at 8 kHz), which ``FrameResampler`` fills so that frames stay whole.
 """
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import av
+
+from ringback.audio import polyphase
+from ringback.audio.polyphase import PolyphaseResampler
 
 SAMPLE_BYTES = 2
 
 
+class _Engine(Protocol):
+    def process(self, pcm: bytes) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
 class Resampler:
-    """``process`` gives back what is ready: the first call less by the delay, then as much time
-    as went in, to a sample. Equal rates pass the bytes through."""
+    """``process`` gives back what is ready: less by the delay at first, then as much time as
+    went in, give or take a block of 4 ms. Equal rates pass the bytes through."""
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
         if from_hz <= 0 or to_hz <= 0:
             raise ValueError(f"cannot resample {from_hz} Hz to {to_hz} Hz")
         self.from_hz = from_hz
         self.to_hz = to_hz
-        self._engine = self._new_engine()
-
-    def _new_engine(self) -> av.AudioResampler | None:
-        if self.from_hz == self.to_hz:
-            return None
-        return av.AudioResampler(format="s16", layout="mono", rate=self.to_hz)
+        self._engine: _Engine | None = None
+        if from_hz != to_hz:
+            suits = polyphase.suits(from_hz, to_hz)
+            self._engine = (PolyphaseResampler if suits else _FfmpegResampler)(from_hz, to_hz)
 
     def process(self, pcm: bytes) -> bytes:
         """Any number of samples in. Raises ``ValueError`` on half a sample."""
         if self._engine is None:
             return pcm
-        samples, odd = divmod(len(pcm), SAMPLE_BYTES)
-        if odd:
+        if len(pcm) % SAMPLE_BYTES:
             raise ValueError(f"{len(pcm)} bytes are not whole 16-bit samples")
-        if not samples:
-            return b""
-        frame = av.AudioFrame(format="s16", layout="mono", samples=samples)
-        frame.sample_rate = self.from_hz
+        return self._engine.process(pcm) if pcm else b""
+
+    def flush(self) -> bytes:
+        """The delayed rest; the next ``process`` starts a new stream."""
+        return b"" if self._engine is None else self._engine.flush()
+
+
+class _FfmpegResampler:
+    """For rates that have little in common, such as 44100 and 8000 Hz."""
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        self._from_hz = from_hz
+        self._to_hz = to_hz
+        self._start()
+
+    def _start(self) -> None:
+        self._engine = av.AudioResampler(format="s16", layout="mono", rate=self._to_hz)
+
+    def process(self, pcm: bytes) -> bytes:
+        frame = av.AudioFrame(format="s16", layout="mono", samples=len(pcm) // SAMPLE_BYTES)
+        frame.sample_rate = self._from_hz
         frame.planes[0].update(pcm)
         return _join(self._engine.resample(frame))
 
     def flush(self) -> bytes:
-        """The delayed rest; the next ``process`` starts a new stream."""
-        if self._engine is None:
-            return b""
         rest = _join(self._engine.resample(None))
-        self._engine = self._new_engine()
+        self._start()
         return rest
 
 
 def _join(frames: list[av.AudioFrame]) -> bytes:
-    if len(frames) == 1:
-        return bytes(frames[0].planes[0])[: frames[0].samples * SAMPLE_BYTES]
     return b"".join(bytes(each.planes[0])[: each.samples * SAMPLE_BYTES] for each in frames)
 
 
