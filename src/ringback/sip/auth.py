@@ -16,7 +16,7 @@ from ringback.sip.header_map import HeaderValue
 from ringback.sip.params import Pair, Params
 
 # What peers leave unquoted where quotes are due runs to the next comma or space.
-_BARE_VALUE = re.compile(r"[^\s,\"]+")
+_BARE_VALUE = re.compile(r"[^ \t\r\n,\"]+")
 _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*(?=[ \t]*(?:,|$))")
 
 # The values that have to be quoted strings; qop is one in a challenge but not in credentials.
@@ -30,6 +30,18 @@ _Value = TypeVar("_Value", bound="AuthValue")
 
 
 @dataclass(frozen=True, slots=True)
+class AuthParams(Params):
+    """Parameters separated by commas, in which a bare value may hold a semicolon."""
+
+    def __str__(self) -> str:
+        return ", ".join(name if value is None else f"{name}={value}" for name, value in self)
+
+    @staticmethod
+    def _is_value(value: str) -> bool:
+        return bool(_BARE_VALUE.fullmatch(value) or QUOTED.fullmatch(value))
+
+
+@dataclass(frozen=True, slots=True)
 class AuthValue(HeaderValue):
     """``scheme name=value, …`` or, for schemes other than Digest, ``scheme token68``.
 
@@ -37,7 +49,7 @@ class AuthValue(HeaderValue):
     """
 
     scheme: str
-    params: Params = Params()
+    params: AuthParams = AuthParams()
     token68: str = ""
 
     def get(self, name: str) -> str | None:
@@ -67,7 +79,7 @@ class AuthValue(HeaderValue):
     def __str__(self) -> str:
         if self.token68:
             return f"{self.scheme} {self.token68}"
-        return f"{self.scheme} {_join(self.params)}".rstrip(" ")
+        return f"{self.scheme} {self.params}".rstrip(" ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +168,7 @@ class Credentials(AuthValue):
 class AuthenticationInfo(HeaderValue):
     """What a server adds to a response after authentication (RFC 7616 3.5)."""
 
-    params: Params = Params()
+    params: AuthParams = AuthParams()
 
     @classmethod
     def parse(cls, text: str, header: str = "Authentication-Info") -> Self:
@@ -171,7 +183,7 @@ class AuthenticationInfo(HeaderValue):
                 _skip_commas(scanner)
         except ParseError as error:
             raise HeaderError(header, error.message, position=error.position) from error
-        return cls(Params(tuple(pairs)))
+        return cls(AuthParams(tuple(pairs)))
 
     @property
     def next_nonce(self) -> str | None:
@@ -182,20 +194,16 @@ class AuthenticationInfo(HeaderValue):
         return self.params.get("rspauth")
 
     def __str__(self) -> str:
-        return _join(self.params)
+        return str(self.params)
 
 
-def _join(params: Params) -> str:
-    return ", ".join(name if value is None else f"{name}={value}" for name, value in params)
-
-
-def _quoted_params(values: Iterable[tuple[str, str | None]], *, quote_qop: bool) -> Params:
+def _quoted_params(values: Iterable[tuple[str, str | None]], *, quote_qop: bool) -> AuthParams:
     pairs: list[Pair] = []
     for name, value in values:
         if value is not None:
             quoted = name in _QUOTED_NAMES or (quote_qop and name == "qop")
             pairs.append((name, quote(value) if quoted else value))
-    return Params(tuple(pairs))
+    return AuthParams(tuple(pairs))
 
 
 def _only(found: list[_Value], header: str) -> _Value:
@@ -212,16 +220,17 @@ def _skip_commas(scanner: Scanner) -> None:
 def _scan_value(scanner: Scanner) -> str:
     if scanner.peek() == '"':
         return scanner.take(QUOTED, "the closing quote of a parameter")
-    return scanner.optional(_BARE_VALUE) or ""
+    return scanner.optional(_BARE_VALUE) or '""'
 
 
-def _scan_all(scanner: Scanner) -> list[tuple[str, Params, str]]:
-    found: list[tuple[str, Params, str]] = []
+def _scan_all(scanner: Scanner) -> list[tuple[str, AuthParams, str]]:
+    found: list[tuple[str, AuthParams, str]] = []
     _skip_commas(scanner)
     scheme = scanner.take(TOKEN, "an authentication scheme")
     while True:
         scanner.skip_space()
-        token68 = scanner.optional(_TOKEN68) or ""
+        # Digest has none, but it may have an empty parameter that looks like one.
+        token68 = "" if scheme.lower() == "digest" else scanner.optional(_TOKEN68) or ""
         pairs: list[Pair] = []
         following: str | None = None
         _skip_commas(scanner)
@@ -232,7 +241,7 @@ def _scan_all(scanner: Scanner) -> list[tuple[str, Params, str]]:
                 break
             pairs.append((name, _scan_value(scanner)))
             _skip_commas(scanner)
-        found.append((scheme, Params(tuple(pairs)), token68))
+        found.append((scheme, AuthParams(tuple(pairs)), token68))
         if following is None:
             return found
         scheme = following

@@ -36,6 +36,7 @@ from ringback.sip.uri import Uri
 END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _STATUS_LINE = re.compile(r"SIP/([0-9]+\.[0-9]+)[ \t]+([0-9]+)(?:[ \t]+(.*))?", re.I | re.S)
 _VERSION = re.compile(r"SIP/([0-9]+\.[0-9]+)", re.I)
+_SPACES = re.compile(r"[ \t]+")
 _MAX_LENGTH_DIGITS = 10
 
 
@@ -70,8 +71,10 @@ def parse_head(data: bytes) -> Head:
     head = Head(Headers())
     if len(data) > MAX_HEADER_BYTES:
         head.note(HeadersTooLarge(MAX_HEADER_BYTES))
-        data = data[:MAX_HEADER_BYTES]
+        data = data[:MAX_HEADER_BYTES].rpartition(b"\n")[0]
     for number, line in enumerate(_unfold(data)):
+        if number and not line:
+            continue  # what follows the last line end
         if number > MAX_HEADER_COUNT:
             head.note(TooManyHeaders(MAX_HEADER_COUNT))
             break
@@ -129,8 +132,8 @@ def _read_start_line(head: Head, line: str) -> None:
     if status is not None:
         head.start = _status_line(*status.groups())
         return
-    words = line.split()
-    if not words or not is_token(words[0]):
+    words = _SPACES.split(line.rstrip(" \t"))
+    if not is_token(words[0]):
         raise StartLineError("neither a request line nor a status line")
     head.method = words[0]
     if len(words) != 3:

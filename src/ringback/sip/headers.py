@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringback.sip.auth import Challenge, Credentials
+from ringback.sip.auth import AuthenticationInfo, Challenge, Credentials
 from ringback.sip.header_map import COMPACT_FORMS, Headers, HeaderValue, canonical_name
 from ringback.sip.header_values import (
     MAX_CSEQ,
@@ -24,6 +24,7 @@ __all__ = [
     "COMPACT_FORMS",
     "MAX_CSEQ",
     "STAR",
+    "AuthenticationInfo",
     "CSeq",
     "Challenge",
     "Credentials",

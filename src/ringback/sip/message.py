@@ -45,6 +45,8 @@ _DIALOG_METHODS = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
 
 _COPIED_WHOLE = frozenset({"Via", "Record-Route"})
 
+_SPACE = " \t"
+
 _T = TypeVar("_T")
 
 
@@ -71,7 +73,7 @@ class Message:
     @property
     def top_via(self) -> Via:
         line = self._required("Via")
-        return self.vias[0] if "," in line else Via.parse(line)
+        return Via.parse(_first(line, "Via"))
 
     @property
     def from_(self) -> NameAddr:
@@ -356,7 +358,7 @@ class Response(Message):
         """Raises :class:`UnsafeValue`."""
         if not 100 <= self.status <= 699:
             raise UnsafeValue(f"{self.status} is not a status code")
-        return self._serialise(f"{VERSION} {self.status} {self.reason.strip()}")
+        return self._serialise(f"{VERSION} {self.status} {self.reason.strip(_SPACE)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,7 +380,7 @@ class RequestFragment:
         if method is None or method == "ACK" or line is None:
             return None
         try:
-            top = Via.parse(split_list(line)[0] if "," in line else line)
+            top = Via.parse(_first(line, "Via"))
         except ParseError:
             salvaged = Via.salvage(line)
             return None if salvaged is None else cls(method, headers, salvaged)
@@ -422,3 +424,13 @@ def build_message(head: Head, body: bytes) -> Request | Response:
     if isinstance(head.start, RequestLine):
         return Request(head.start.method, head.start.uri, head.headers, body)
     return Response(head.start.status, head.start.reason, head.headers, body)
+
+
+def _first(line: str, header: str) -> str:
+    """The first element of a comma separated value."""
+    if "," not in line:
+        return line
+    try:
+        return split_list(line)[0]
+    except ParseError as error:
+        raise HeaderError(header, error.message, position=error.position) from error

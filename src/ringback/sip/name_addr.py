@@ -12,6 +12,7 @@ from ringback.sip.params import Params
 from ringback.sip.uri import Uri
 
 _DISPLAY = re.compile(r"[^<\"]*")
+_SPACES = re.compile(r"[ \t]+")
 _BRACKETED = re.compile(r"<[^<>]*>")
 _BARE_URI = re.compile(r"[^ \t;<>\"]+")
 _TOKENS = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+(?: [A-Za-z0-9\-.!%*_+`'~]+)*")
@@ -90,7 +91,7 @@ def _parse(text: str) -> NameAddr:
         scanner.skip_space()
         bracketed = scanner.take(_BRACKETED, "<uri> after the display name")
     elif "<" in text:
-        display = " ".join((scanner.optional(_DISPLAY) or "").split())
+        display = _SPACES.sub(" ", (scanner.optional(_DISPLAY) or "").strip(" \t"))
         bracketed = scanner.take(_BRACKETED, "<uri>")
     else:
         bare = scanner.take(_BARE_URI, "a URI")

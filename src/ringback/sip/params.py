@@ -17,7 +17,7 @@ from ringback.sip.grammar import QUOTED, TOKEN, Scanner, is_token, quote, unquot
 
 # What stands unquoted in header parameters: tokens, hosts, IPv6 with and without brackets, and
 # the quoted-due values that peers forget to quote.
-_BARE_VALUE = re.compile(r"[^\s;,\"]+")
+_BARE_VALUE = re.compile(r"[^ \t\r\n;,\"]+")
 _SAFE_BARE = re.compile(r"[A-Za-z0-9\-.!%*_+`'~:\[\]]+")
 
 Pair = tuple[str, str | None]
@@ -28,6 +28,12 @@ class Params:
     """Header parameters. Names compare without case; the first of a repeated name counts."""
 
     pairs: tuple[Pair, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises :class:`UnsafeValue` for what would not read back as these parameters."""
+        for name, value in self.pairs:
+            if not self._is_name(name) or not (value is None or self._is_value(value)):
+                raise UnsafeValue(f"{name!r}={value!r} cannot be a parameter")
 
     def get(self, name: str) -> str | None:
         """The value, unquoted. ``None`` if absent *or* without a value (see ``in``)."""
@@ -50,8 +56,6 @@ class Params:
     def set(self, name: str, value: str | None = None) -> Self:
         """A copy with ``name`` replaced in its place, or added at the end."""
         encoded = None if value is None else self._encode(value)
-        if not self._is_name(name):
-            raise UnsafeValue(f"{name!r} cannot be the name of a parameter")
         pairs: list[Pair] = []
         done = False
         for pair in self.pairs:
@@ -80,7 +84,7 @@ class Params:
         """
         pairs: list[Pair] = []
         while scanner.accept(";"):
-            if scanner.at_end and pairs:
+            if scanner.at_end:
                 break
             name = scanner.take(TOKEN, "the name of a parameter")
             value: str | None = None
@@ -101,6 +105,10 @@ class Params:
         return is_token(name)
 
     @staticmethod
+    def _is_value(value: str) -> bool:
+        return bool(_BARE_VALUE.fullmatch(value) or QUOTED.fullmatch(value))
+
+    @staticmethod
     def _decode(value: str) -> str:
         return unquote(value)
 
@@ -115,7 +123,8 @@ def _scan_value(scanner: Scanner) -> str:
     return scanner.take(_BARE_VALUE, "the value of a parameter")
 
 
-_URI_PIECE = re.compile(r"[^\x00-\x20\x7f<>\";?]+")
+_URI_NAME = re.compile(r"[^\x00-\x20\x7f<>\";?=]+")
+_URI_VALUE = re.compile(r"[^\x00-\x20\x7f<>\";?]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +137,18 @@ class UriParams(Params):
         pairs: list[Pair] = []
         for piece in text.removeprefix(";").split(";") if text else ():
             name, equals, value = piece.partition("=")
-            if not name or _URI_PIECE.fullmatch(piece) is None:
+            if not cls._is_name(name) or not cls._is_value(value):
                 raise ParseError(f"{piece!r} is not a URI parameter")
             pairs.append((name, value if equals else None))
         return cls(tuple(pairs))
 
     @staticmethod
     def _is_name(name: str) -> bool:
-        return bool(name) and "=" not in name and _URI_PIECE.fullmatch(name) is not None
+        return _URI_NAME.fullmatch(name) is not None
+
+    @staticmethod
+    def _is_value(value: str) -> bool:
+        return _URI_VALUE.fullmatch(value) is not None
 
     @staticmethod
     def _decode(value: str) -> str:

@@ -24,6 +24,7 @@ _NOT_IN_URI = re.compile(r"[\x00-\x20\x7f<>\"]")
 _STRICT_USER = re.compile(r"(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]|%[0-9A-Fa-f]{2})+")
 _TEL_NUMBER = re.compile(r"(?=[+\-.()]*[0-9A-Fa-f*#])(?:\+[0-9\-.()]+|[0-9A-Fa-f*#\-.()]+)")
 _DIALLED = re.compile(r"\+?[0-9*#]+")
+_HEADER = re.compile(r"[^\x00-\x20\x7f<>\"&=]+=[^\x00-\x20\x7f<>\"&]*")
 _VISUAL_SEPARATORS = str.maketrans("", "", "-.()")
 
 # RFC 3261 19.1.4: these never match a URI that lacks them.
@@ -105,6 +106,8 @@ class Uri:
                 raise UnsafeValue(f"{self.port} is not a port")
             if self.user == "" or (self.user is None and self.password is not None):
                 raise UnsafeValue("the user part of a URI must not be empty")
+            if not all(_HEADER.fullmatch(f"{name}={value}") for name, value in self.headers):
+                raise UnsafeValue(f"{self.headers!r} cannot be the headers of a URI")
         elif self.scheme == "tel":
             if _TEL_NUMBER.fullmatch(self.user or "") is None:
                 raise UnsafeValue(f"{self.user!r} is not a telephone number")
@@ -203,15 +206,16 @@ class Uri:
             return self.opaque == other.opaque
         return (
             self._normalised_userinfo() == other._normalised_userinfo()
-            and self.host.lower() == other.host.lower()
+            and _host_identity(self.host) == _host_identity(other.host)
             and self.port == other.port
             and _params_agree(self.params, other.params)
             and _header_set(self) == _header_set(other)
         )
 
     def _escaped_user(self) -> str:
-        if self.spelling is not None and unescape(self.spelling) == self.user:
-            return self.spelling
+        kept = self.spelling
+        if kept is not None and _STRICT_USER.fullmatch(kept) and unescape(kept) == self.user:
+            return kept
         return escape(self.user or "", USER_ALLOWED)
 
     def _userinfo(self) -> str:
@@ -268,6 +272,10 @@ def _parse_tel(text: str) -> Uri:
     if _TEL_NUMBER.fullmatch(number) is None:
         raise UriError(f"{number!r} is not a telephone number")
     return Uri("tel", user=number, params=UriParams.parse(params) if semicolon else UriParams())
+
+
+def _host_identity(host: str) -> str:
+    return IPv6Address(host).compressed if ":" in host else host.lower()
 
 
 def _params_agree(first: UriParams, second: UriParams) -> bool:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from ringback.sip.errors import HeaderError, ParseError, UnsafeValue
-from ringback.sip.grammar import TOKEN, Scanner, is_token, parse_integer
+from ringback.sip.grammar import HOST, TOKEN, Scanner, is_token, parse_integer
 from ringback.sip.header_map import HeaderValue
 from ringback.sip.params import Params
 from ringback.sip.uri import MAX_PORT, check_host, format_host_port, parse_host_port
@@ -14,7 +14,6 @@ from ringback.sip.uri import MAX_PORT, check_host, format_host_port, parse_host_
 BRANCH_COOKIE = "z9hG4bK"
 """What every branch made by RFC 3261's rules begins with (8.1.1.7)."""
 
-_HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+")
 _PORT = re.compile(r"[0-9]{1,5}")
 _SALVAGE = re.compile(
     r"[ \t]*SIP[ \t]*/[^/,\"]{1,16}/[ \t]*([A-Za-z0-9\-]+)[ \t]+([^ \t;,\"]+)([^,\"]*)", re.I
@@ -131,7 +130,7 @@ def _parse(text: str) -> Via:
     if scanner.text[scanner.position : scanner.position + 1] not in (" ", "\t"):
         raise scanner.error("expected white space after the transport")
     scanner.skip_space()
-    host = check_host(scanner.take(_HOST, "a host").strip("[]"))
+    host, _ = parse_host_port(scanner.take(HOST, "a host"))
     port = None
     if scanner.accept(":"):
         port = parse_integer(scanner.take(_PORT, "a port"), "the port", MAX_PORT)
