@@ -24,6 +24,7 @@ carrier.test.              60 IN NAPTR 10 10 "s" "SIPS+D2T" "" _sips._tcp.edge.t
 carrier.test.              60 IN NAPTR 5 10 "s" "SIP+D2S" "" _sip._sctp.edge.test.
 carrier.test.              60 IN NAPTR 1 10 "u" "E2U+sip" "!.*!sip:x@y!" .
 carrier.test.              60 IN A 192.0.2.250
+_sip._udp.carrier.test.    60 IN SRV 10 0 5060 a.edge.test.
 _sips._tcp.edge.test.      60 IN SRV 10 0 5071 a.edge.test.
 _sip._tcp.edge.test.       60 IN SRV 10 0 5070 a.edge.test.
 a.edge.test.               60 IN A 192.0.2.1

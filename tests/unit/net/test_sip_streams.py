@@ -313,6 +313,29 @@ def test_a_double_crlf_is_answered_with_a_single_one(loop_factory: LoopFactory) 
     run(test, loop_factory)
 
 
+def test_line_ends_on_a_connection_that_we_opened_are_pongs_and_get_no_answer() -> None:
+    async def test() -> None:
+        heard = bytearray()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heard.extend(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(b"\r\n\r\n\r\n\r\n" + options(2))
+            heard.extend(await reader.readuntil(b"\r\n\r\n"))
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        hop = Hop("tcp", *server.sockets[0].getsockname()[:2])
+        async with Node() as us:
+            us.say(hop, options(1))
+            await us.core.closed.get()
+            assert bytes(heard).startswith(options(1) + b"SIP/2.0 200 ")
+            assert us.transport.streams.counters.pings == 0
+        server.close()
+        await server.wait_closed()
+
+    run(test)
+
+
 def test_a_malformed_request_is_answered_and_the_next_one_is_served() -> None:
     async def test() -> None:
         async with Node() as us:

@@ -123,6 +123,22 @@ def test_an_error_about_one_peer_does_not_cost_another_its_datagram(
     run(test, loop_factory)
 
 
+def test_of_several_to_one_peer_the_quoted_one_is_reported() -> None:
+    async def test() -> None:
+        ours, peer = Listener(), Listener()
+        sent = [to(peer.hop, b"INVITE %d" % number, str(number)) for number in range(3)]
+        for transmission in sent:
+            ours.socket.send(transmission)
+        ours.socket._report(b"INVITE 1", peer.socket.address)
+        ours.socket._report(b"INVITE 7", peer.socket.address)
+        assert await ours.failed.get() == sent[1]
+        assert ours.socket.counters.unreachable == 1
+        ours.socket.close()
+        peer.socket.close()
+
+    run(test)
+
+
 def test_transmissions_without_a_key_are_not_reported() -> None:
     async def test() -> None:
         ours = Listener()
