@@ -56,10 +56,11 @@ def test_a_flag_wins_over_the_environment_which_wins_over_the_file(
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RINGBACK_EXTERNAL_IP", "")
+    monkeypatch.setenv("RINGBACK_SIP_PORT", "")
     Path(".env").write_text("RINGBACK_EXTERNAL_IP=203.0.113.9\nRINGBACK_HTTP_PORT=\n")
     settings = load_settings()
     assert settings.external_ip == "203.0.113.9"
-    assert settings.http_port == 8080
+    assert (settings.http_port, settings.sip_port) == (8080, 5060)
 
 
 def test_an_unknown_variable_is_named_with_the_nearest_known_one(

@@ -125,6 +125,8 @@ def test_the_trunk_of_the_callers_number_is_preferred() -> None:
     known = directory(trunk("t1"), trunk("t2"), number("n", "+33472000000", trunk_id="t2"))
     route = dial(known, PARIS, caller_id="+33472000000")
     assert (route.trunk.id, route.caller_id) == ("t2", "+33472000000")
+    down = dial(known, PARIS, caller_id="+33472000000", down=frozenset({"t2"}))
+    assert down.trunk.id == "t1"
 
 
 def test_the_trunks_caller_id_is_shown_unless_the_call_has_its_own() -> None:
