@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,6 +50,18 @@ async def until(condition: Callable[[], object]) -> None:
         turn.clear()
         loop.call_soon(turn.set)
         await turn.wait()
+
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def run(test: Callable[[], Awaitable[None]], loop_factory: LoopFactory | None = None) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(BOUND):
+            await test()
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(bounded())
 
 
 class Core:
@@ -161,6 +174,31 @@ class Node:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.transport.close()
+
+
+class RawClient:
+    """Bytes to and from a node, as any program might send them."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def to(cls, node: Node, transport: str = "tcp") -> RawClient:
+        hop = node.hop(transport)
+        return cls(*await asyncio.open_connection(hop.host, hop.port))
+
+    async def message(self) -> bytes:
+        return await self.reader.readuntil(b"\r\n\r\n")
+
+    async def ended(self) -> bool:
+        with suppress(ConnectionResetError):
+            return await self.reader.read() == b""
+        return True
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(OSError):
+            await self.writer.wait_closed()
 
 
 class Pki:

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from ringback.core.errors import StartupError
 from ringback.net import sip_transport
@@ -17,29 +15,7 @@ from ringback.sip.message import Request
 from ringback.sip.transport import Flow, Hop
 from ringback.sip.uri import Uri
 from unit.net.manual_clock import ManualClock
-from unit.net.sip_peers import BOUND, Core, Node, Pki, options
-
-LoopFactory = Callable[[], asyncio.AbstractEventLoop]
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def loop_factory(request: pytest.FixtureRequest) -> LoopFactory:
-    factory: LoopFactory = request.param
-    return factory
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return Pki(tmp_path_factory.mktemp("pki"))
-
-
-def run(test: Callable[[], Awaitable[None]], loop_factory: LoopFactory | None = None) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(BOUND):
-            await test()
-
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(bounded())
+from unit.net.sip_peers import Core, LoopFactory, Node, Pki, options, run
 
 
 def event(detail: str) -> Dropped:

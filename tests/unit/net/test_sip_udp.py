@@ -2,17 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
 
 import pytest
-import uvloop
 
 from ringback.net import sip_udp
 from ringback.net.sip_udp import SipUdpSocket
 from ringback.sip.transport import Flow, Hop, Transmission
-
-LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
-LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+from unit.net.sip_peers import LoopFactory, run
 
 
 class Listener:
@@ -33,17 +29,6 @@ class Listener:
         return Hop("udp", *self.socket.address)
 
 
-def run(
-    test: Callable[[], Awaitable[None]], loop_factory: LoopFactory = asyncio.new_event_loop
-) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(10):
-            await test()
-
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(bounded())
-
-
 def to(hop: Hop, data: bytes = b"x", key: str = "") -> Transmission:
     return Transmission(Flow(hop), data, key)
 
@@ -56,7 +41,6 @@ def nobody(family: socket.AddressFamily = socket.AF_INET) -> Hop:
     return Hop("udp", host, port)
 
 
-@pytest.mark.parametrize("loop_factory", LOOPS)
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_datagrams_arrive_with_the_hop_to_answer_to(host: str, loop_factory: LoopFactory) -> None:
     async def test() -> None:
@@ -74,7 +58,6 @@ def test_datagrams_arrive_with_the_hop_to_answer_to(host: str, loop_factory: Loo
     run(test, loop_factory)
 
 
-@pytest.mark.parametrize("loop_factory", LOOPS)
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 def test_an_icmp_error_is_reported_for_the_transmission_that_it_quotes(
     family: socket.AddressFamily, loop_factory: LoopFactory
@@ -101,7 +84,6 @@ def test_an_icmp_error_is_reported_for_the_transmission_that_it_quotes(
     run(test, loop_factory)
 
 
-@pytest.mark.parametrize("loop_factory", LOOPS)
 def test_an_error_about_one_peer_does_not_cost_another_its_datagram(
     loop_factory: LoopFactory,
 ) -> None:
