@@ -20,9 +20,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point: an error that people can act on is one sentence, never a traceback."""
-    from ringback.cli import commands
+    from ringback.cli.commands import attach
 
-    commands.attach(app)
+    attach(app)
     try:
         app()
     except RingbackError as error:

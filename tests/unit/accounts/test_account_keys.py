@@ -27,16 +27,14 @@ def test_a_key_shows_its_id_and_hides_190_bits() -> None:
     ("key", "is_one"),
     [
         ("rb_live_7f3k2m9q_pT4vXz8wLq2nRs6yBd0kJm3hCf9gAe5u", True),
-        ("rb_live_7f3k2m9q_pT4vXz8wLq2nRs6yBd0kJm3hCf9gAe5", False),
-        ("rb_live_7f3k2m9q_pT4vXz8wLq2nRs6yBd0kJm3hCf9gAe5u ", False),
-        ("rb_live_", False),
+        ("rb_live_chosen_by_the_operator_0123", True),
         ("a-key-the-operator-chose", True),
         ("x" * 257, False),
         ("clé-of-the-operator", False),
         ("two\nlines-of-a-key-here", False),
     ],
 )
-def test_damaged_keys_are_told_apart_without_a_query(key: str, is_one: bool) -> None:
+def test_what_cannot_be_a_key_is_refused_without_a_query(key: str, is_one: bool) -> None:
     assert plausible(key) is is_one
 
 
