@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, WebSocket
 from starlette.responses import JSONResponse
 
 from ringback.core.bus import Bus, Subscription
@@ -75,11 +75,10 @@ async def _send(websocket: WebSocket, events: Subscription) -> None:
 async def _read(websocket: WebSocket) -> None:
     """A client has nothing to say but ``{"type": "ping"}``, which gets its ``pong``."""
     while True:
-        try:
-            text = await websocket.receive_text()
-        except (WebSocketDisconnect, KeyError):
+        message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
             return
-        if _is_ping(text):
+        if _is_ping(message.get("text") or ""):
             await _send_json(websocket, {"type": "pong"})
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ringback.core.errors import StartupError
 from ringback.front.http_protocol import http_protocol
@@ -33,6 +35,16 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _WebSockets(WebSocketsSansIOProtocol):
+    """uvicorn takes a refusal of the upgrade for a handshake that was never answered, and logs an
+    error for each. It has been answered."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
+
+
 class HttpListener:
     def __init__(self, host: str, port: int, app: ASGIApp, door: StreamDoor) -> None:
         self._host = host
@@ -40,7 +52,7 @@ class HttpListener:
         self._config = uvicorn.Config(
             app,
             http=http_protocol(door),
-            ws="websockets-sansio",
+            ws=_WebSockets,
             ws_max_size=MAX_EVENT_MESSAGE,
             ws_per_message_deflate=False,
             lifespan="off",

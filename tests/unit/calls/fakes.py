@@ -136,6 +136,7 @@ class FakeConnector:
 
     def __init__(self, plane: MediaPlane | None = None) -> None:
         self.plane = plane
+        self.account_id = ACCOUNT
         self.sink: CallSink | None = None
         self.dialled: list[DialRequest] = []
         self.legs: list[FakeLeg] = []
@@ -168,7 +169,7 @@ class FakeConnector:
         self.legs.append(leg)
         offer = InboundOffer(
             platform="sip",
-            account_id=ACCOUNT,
+            account_id=self.account_id,
             caller="+33612345678",
             caller_name="Alice",
             callee="+33123456789",
