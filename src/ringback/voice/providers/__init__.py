@@ -1,0 +1,1 @@
+"""Vendors of speech: one module or package each, found by name (see ``registry``)."""

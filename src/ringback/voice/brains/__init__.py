@@ -1,0 +1,1 @@
+"""What thinks for a hosted agent: the built-in script, or a language model somewhere."""
