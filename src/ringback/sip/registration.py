@@ -49,7 +49,7 @@ REFRESH_MARGIN = 40.0
 """Seconds before the expiry that a refresh begins: a full transaction timeout and some. Short
 grants are refreshed at half time."""
 
-SHORTEST_REFRESH = 5.0
+SHORTEST_REFRESH = 1.0
 """Seconds between refreshes, however little was granted."""
 
 LONGEST_RETRY_AFTER = 3600

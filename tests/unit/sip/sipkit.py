@@ -9,8 +9,9 @@ from typing import TypeVar
 from ringback.sip.endpoint import EndpointConfig, SipEndpoint
 from ringback.sip.events import ENDING_EVENTS, Event
 from ringback.sip.headers import NameAddr
-from ringback.sip.invite_session import InviteRequest
+from ringback.sip.invite_session import InviteRequest, InviteSession
 from ringback.sip.message import Request, Response, parse_message
+from ringback.sip.session_states import SessionState
 from ringback.sip.timers import Timers
 from ringback.sip.transport import Flow, Hop, Transmission
 from ringback.sip.uri import Uri
@@ -82,6 +83,9 @@ class Node:
             config or EndpointConfig(), Addresses(host), Tokens(prefix), random
         )
         self.sent: list[Sent] = []
+        """Since the last :meth:`take_sent`."""
+        self.log: list[Sent] = []
+        """All of it."""
         self.events: list[Event] = []
 
     # ---- time ---------------------------------------------------------------------------------
@@ -89,7 +93,9 @@ class Node:
     def drain(self) -> None:
         for transmission in self.endpoint.transmissions():
             message = parse_message(transmission.data)
-            self.sent.append(Sent(self.now, message, transmission.destination, transmission))
+            sent = Sent(self.now, message, transmission.destination, transmission)
+            self.sent.append(sent)
+            self.log.append(sent)
         self.events += self.endpoint.events()
 
     def advance(self, seconds: float) -> None:
@@ -123,7 +129,7 @@ class Node:
         return found
 
     def last(self, what: str) -> Sent:
-        return next(sent for sent in reversed(self.sent) if sent.what == what)
+        return next(sent for sent in reversed(self.log) if sent.what == what)
 
     def last_request(self, method: str) -> Request:
         message = self.last(method).message
@@ -139,7 +145,7 @@ class Node:
 
     def times(self, what: str) -> list[float]:
         """When ``what`` was sent, in seconds after the first time."""
-        moments = [sent.at for sent in self.sent if sent.what == what]
+        moments = [sent.at for sent in self.log if sent.what == what]
         return [round(moment - moments[0], 6) for moment in moments]
 
     def take_events(self) -> list[str]:
@@ -181,6 +187,11 @@ def wire(text: str) -> bytes:
 
 def nameaddr(text: str) -> NameAddr:
     return NameAddr.parse(text)
+
+
+def state(session: InviteSession) -> SessionState:
+    """The state now (a call, so that no type checker takes it for the one asserted before)."""
+    return session.state
 
 
 def invite_request(**changes: object) -> InviteRequest:
@@ -227,7 +238,8 @@ def request_from(
     content_type: str = "application/sdp",
 ) -> Request:
     """A request from a peer."""
-    mark = branch or f"z9hG4bK-{method}-{cseq}"
+    other = "" if call_id == "their-call" else f"-{call_id}"
+    mark = branch or f"z9hG4bK-{method}-{cseq}{other}"
     request = Request(method, Uri.parse(uri))
     request.headers.add("Via", via or f"SIP/2.0/UDP 192.0.2.2:5060;branch={mark};rport")
     request.headers.add("Max-Forwards", 70)
