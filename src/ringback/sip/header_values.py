@@ -164,8 +164,6 @@ class RetryAfter(HeaderValue):
             comment = _scan_comment(scanner) if scanner.peek() == "(" else ""
             params = Params.scan(scanner)
             scanner.end()
-        except HeaderError:
-            raise
         except ParseError as error:
             raise _fail("Retry-After", error) from error
         return cls(seconds, comment, params)

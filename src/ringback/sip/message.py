@@ -255,10 +255,7 @@ class Request(Message):
         """Raises :class:`UnsafeValue`."""
         if not is_token(self.method):
             raise UnsafeValue(f"{self.method!r} cannot be a method")
-        uri = str(self.uri)
-        if " " in uri:
-            raise UnsafeValue("a URI must not contain a space")
-        return self._serialise(f"{self.method} {uri} {VERSION}")
+        return self._serialise(f"{self.method} {self.uri} {VERSION}")
 
 
 @dataclass(slots=True, eq=False)

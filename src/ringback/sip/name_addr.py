@@ -50,8 +50,6 @@ class NameAddr(HeaderValue):
         """
         try:
             return _parse(text)
-        except HeaderError:
-            raise
         except ParseError as error:
             raise HeaderError(header, error.message, position=error.position) from error
 

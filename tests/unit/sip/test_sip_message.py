@@ -423,9 +423,21 @@ def test_exactly_what_the_limits_allow_is_taken() -> None:
     count = MAX_HEADER_COUNT - len(BASE.splitlines()) + 1
     assert len(request("X: y\r\n" * count).headers) == MAX_HEADER_COUNT
     assert len(request("v: SIP/2.0/UDP a\r\n" * (MAX_VIA_COUNT - 1)).vias) == MAX_VIA_COUNT
+    one_more = (BASE + "X: y\r\n" * (count + 1)).encode() + b"\r\n"
+    assert isinstance(refused(one_more), TooManyHeaders)
     value = "y" * (MAX_HEADER_LINE_BYTES - 3)
     assert request(f"X: {value}\r\n").headers.get("X") == value
     assert len(request(body=b"x" * MAX_BODY_BYTES).body) == MAX_BODY_BYTES
+
+
+def test_a_line_that_the_limit_cuts_in_two_is_not_read() -> None:
+    padding = f"X: {'y' * 1000}\r\n"
+    start = BASE + padding * ((MAX_HEADER_BYTES - len(BASE)) // len(padding))
+    rest = MAX_HEADER_BYTES - len(start)
+    error = refused((start + "X: " + "z" * (rest + 9)).encode() + b"\r\n\r\n")
+    assert isinstance(error, HeadersTooLarge)
+    assert error.fragment is not None
+    assert all("z" not in value for value in error.fragment.headers.get_all("X"))
 
 
 def test_commas_inside_of_quotes_do_not_count_as_vias() -> None:

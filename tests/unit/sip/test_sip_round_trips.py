@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringback.sip.errors import ParseError
@@ -150,6 +150,7 @@ def test_a_message_reads_back(message: Request | Response) -> None:
     assert parse_message(bytes(message)) == message
 
 
+@settings(max_examples=50)
 @given(requests() | responses(), st.binary(max_size=20))
 def test_what_follows_a_message_in_its_datagram_is_cut_off(
     message: Request | Response, tail: bytes
@@ -157,6 +158,7 @@ def test_what_follows_a_message_in_its_datagram_is_cut_off(
     assert parse_message(b"\r\n" + bytes(message) + tail) == message
 
 
+@settings(max_examples=40)
 @given(st.lists(requests() | responses(), max_size=3), st.data())
 def test_a_stream_gives_the_same_messages_however_it_is_cut(
     messages: list[Request | Response], data: st.DataObject
