@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-BURST = 20
+BURST = 60
 """Wrong keys that a source may send at once."""
-REFILL_SECONDS = 3.0
+REFILL_SECONDS = 1.0
 """One more is forgiven after this time."""
 MAX_SOURCES = 10_000
 """Sources that are remembered; the one that failed longest ago is forgotten first."""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from ringback.agents.models import Agent
-from ringback.core.http import ApiModel, api_example, rule
+from ringback.core.http import ApiModel, api_example, patch_example, rule
 from ringback.core.http.models import NO_CONTROLS, ONE_LINE, Name
 from ringback.core.secrets import MASK, mask
 
@@ -69,7 +69,11 @@ Language = Annotated[
     str,
     AfterValidator(_language),
     StringConstraints(max_length=16),
-    Field(description="What is spoken, as a language tag.", examples=["en"]),
+    Field(
+        description="What is spoken, as a language tag.",
+        examples=["en"],
+        json_schema_extra={"pattern": f"^{_LANGUAGE.pattern}$"},
+    ),
 ]
 SilenceTimeout = Annotated[
     float | None,
@@ -90,6 +94,12 @@ MaxDuration = Annotated[
 Inbound = Annotated[
     bool, Field(description="Whether the agent answers inbound calls.", examples=[True])
 ]
+ModelName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    ONE_LINE,
+    Field(description="The model's name at the endpoint.", examples=["gpt-4o-mini"]),
+]
 ModelKey = Annotated[
     SecretStr | None,
     Field(max_length=1000, description="Key for the endpoint; write-only. Null where none is due."),
@@ -102,9 +112,7 @@ class OpenAiSettings(ApiModel):
     base_url: Annotated[str, StringConstraints(max_length=500), AfterValidator(_http_url)] = Field(
         default="https://api.openai.com/v1", examples=["https://api.openai.com/v1"]
     )
-    model: Annotated[str, StringConstraints(min_length=1, max_length=200), ONE_LINE] = Field(
-        examples=["gpt-4o-mini"]
-    )
+    model: ModelName
     api_key: ModelKey = None
 
 
@@ -134,6 +142,9 @@ class TtsSettings(ApiModel):
         le=450,
         description="Words per minute; null: the voice's own.",
         examples=[170],
+    )
+    pitch: int | None = Field(
+        default=None, ge=0, le=99, description="Null: the voice's own.", examples=[50]
     )
 
 
@@ -165,31 +176,19 @@ class AgentCreate(ApiModel):
     inbound: Inbound = True
 
 
-class OpenAiUpdate(ApiModel):
-    base_url: Annotated[str, StringConstraints(max_length=500), AfterValidator(_http_url)] = (
-        "https://api.openai.com/v1"
-    )
-    model: Annotated[str, StringConstraints(min_length=1, max_length=200), ONE_LINE] = ""
-    api_key: ModelKey = None
+class OpenAiUpdate(OpenAiSettings):
+    model_config = patch_example(model="gpt-4o")
+
+    model: ModelName = ""
 
 
-class AgentUpdate(ApiModel):
-    """Only the fields that are sent change."""
+class AgentUpdate(AgentCreate):
+    """Only the fields that are sent change; of ``openai``, only those within."""
 
-    model_config = api_example(greeting="Good morning!", silence_timeout=30)
+    model_config = patch_example(greeting="Good morning!", silence_timeout=30)
 
-    name: AgentName | None = None
-    mode: Mode | None = None
-    brain: Brain | None = None
-    greeting: Greeting | None = None
-    prompt: Prompt | None = None
-    language: Language | None = None
+    name: AgentName = ""
     openai: OpenAiUpdate | None = None
-    stt: SttSettings | None = None
-    tts: TtsSettings | None = None
-    silence_timeout: SilenceTimeout = None
-    max_duration: MaxDuration = None
-    inbound: Inbound | None = None
 
 
 class OpenAiView(ApiModel):

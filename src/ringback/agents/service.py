@@ -137,8 +137,8 @@ def voice_settings(agent: Agent) -> Mapping[str, Any]:
 
     Plain data. Holds the model's API key in clear: never log it. Keys: ``name``, ``brain``,
     ``greeting``, ``prompt``, ``language``, ``openai`` (``base_url``, ``model``, ``api_key``; or
-    ``None``), ``stt`` (``provider``), ``tts`` (``provider``, ``voice``, ``rate``),
-    ``silence_timeout`` and ``max_duration`` (seconds or ``None``).
+    ``None``), ``stt`` (``provider``), ``tts`` (``provider``, ``voice``, ``rate``,
+    ``pitch``), ``silence_timeout`` and ``max_duration`` (seconds or ``None``).
     """
     openai: dict[str, Any] | None = None
     if agent.brain == "openai":

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from ringback.core.http import ApiModel, api_example, rule
+from ringback.core.http import ApiModel, api_example, patch_example, rule
 from ringback.core.http.models import ONE_LINE
 from ringback.telephony import fields, schemas
 from ringback.telephony.models import PhoneNumber, Trunk
@@ -116,15 +116,14 @@ class PhoneNumberCreate(SipFields):
 class PhoneNumberUpdate(ApiModel):
     """Only the fields that are sent change. The number itself cannot: delete it, add another."""
 
-    model_config = api_example(label="Sales", auto_answer=True)
-
+    model_config = patch_example(label="Sales", auto_answer=True)
     aliases: ClassVar[Mapping[str, str]] = {"name": "label"}
 
-    label: Label | None = None
+    label: Label = ""
     trunk_id: TrunkId | None = None
     agent_id: AgentId | None = None
-    auto_answer: AutoAnswer | None = None
-    metadata: Metadata | None = None
+    auto_answer: AutoAnswer = False
+    metadata: Metadata = {}
 
 
 class PhoneNumberView(ApiModel):

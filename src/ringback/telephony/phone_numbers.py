@@ -106,9 +106,6 @@ class PhoneNumberService:
     ) -> PhoneNumber:
         """Change the fields that ``patch`` was sent."""
         sent = patch.model_fields_set
-        for field in sent & {"label", "auto_answer", "metadata"}:
-            if getattr(patch, field) is None:
-                raise InvalidRequest(f"`{field}` cannot be null.", field=field)
         hosted = await self._is_hosted(account_id, patch.agent_id)
         await self._check_trunk(account_id, patch.trunk_id)
         async with self._database.session() as session:

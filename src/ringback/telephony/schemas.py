@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from ringback.core.http import ApiModel, api_example, rule
+from ringback.core.http import ApiModel, api_example, patch_example, rule
 from ringback.core.http.models import NO_CONTROLS, Name
 from ringback.core.secrets import MASK, mask
 from ringback.telephony import fields
@@ -183,34 +183,12 @@ class TrunkCreate(ApiModel):
     enabled: Enabled = True
 
 
-class TrunkUpdate(ApiModel):
+class TrunkUpdate(TrunkCreate):
     """Only the fields that are sent change. A secret that is sent masked stays as it is."""
 
-    model_config = api_example(password="new secret", enabled=True)
+    model_config = patch_example(password="new secret", enabled=True)
 
-    name: TrunkName | None = None
-    description: Description | None = None
-    provider: Provider | None = None
-    mode: Mode | None = None
-    host: Host | None = None
-    port: Port | None = None
-    transport: Transport | None = None
-    username: Username | None = None
-    password: Password | None = None
-    auth_username: AuthUsername | None = None
-    realm: Realm | None = None
-    caller_id: CallerId | None = None
-    outbound_proxy: OutboundProxy | None = None
-    allowed_ips: AllowedIps | None = None
-    media_encryption: MediaEncryption | None = None
-    tls_verify: TlsVerify | None = None
-    codecs: Codecs | None = None
-    tech_prefix: TechPrefix | None = None
-    dial_format: DialFormatField | None = None
-    country: Country | None = None
-    register_expires: RegisterExpires | None = None
-    agent_id: AgentIdField | None = None
-    enabled: Enabled | None = None
+    name: TrunkName = ""
 
 
 class TrunkStatusView(ApiModel):

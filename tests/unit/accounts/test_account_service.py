@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from ringback.accounts import service as account_service
+from ringback.accounts.failures import BURST
 from ringback.accounts.models import OWNER_ACCOUNT_ID
 from ringback.accounts.service import AccountService
 from ringback.core.database import Database
@@ -106,18 +107,18 @@ def test_wrong_keys_are_limited_per_source_and_known_keys_are_not(tmp_path: Path
         accounts = await opened(database, clock)
         key = (await accounts.ensure_owner()).new_key or ""
         await accounts.authenticate(key, "1.2.3.4")
-        for attempt in range(20):
+        for attempt in range(BURST):
             with pytest.raises(Unauthenticated):
                 await accounts.authenticate(f"guess-number-{attempt:06}", "1.2.3.4")
         with pytest.raises(LimitReached) as caught:
-            await accounts.authenticate("guess-number-000021", "1.2.3.4")
+            await accounts.authenticate("guess-number-once-more", "1.2.3.4")
         assert caught.value.code == "too_many_wrong_keys"
         assert (await accounts.authenticate(key, "1.2.3.4")).key_id
         with pytest.raises(Unauthenticated):
             await accounts.authenticate("guess-from-elsewhere", "5.6.7.8")
         clock.pass_by(120)
         with pytest.raises(Unauthenticated):
-            await accounts.authenticate("guess-number-000022", "1.2.3.4")
+            await accounts.authenticate("guess-number-later", "1.2.3.4")
 
     with_database(tmp_path, scenario)
 

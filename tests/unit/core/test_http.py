@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI, Query, WebSocket
+from fastapi import APIRouter, FastAPI, Query, WebSocket
 from pydantic import Field
 from sqlalchemy.exc import IntegrityError, OperationalError
 from starlette.testclient import TestClient
@@ -95,6 +95,13 @@ def application() -> FastAPI:
             raise RAISED[thing_id]
         return {"id": thing_id}
 
+    things = APIRouter(prefix="/api/things")
+
+    @things.delete("/{thing_id}", responses=errors(422))
+    async def delete(thing_id: str) -> None: ...
+
+    app.include_router(things)
+
     @app.get("/api/bug")
     async def bug() -> None:
         raise ZeroDivisionError("a bug")
@@ -165,6 +172,7 @@ def test_an_unknown_path_and_method_have_the_one_error_body(client: TestClient) 
     assert wrong.status_code == 405
     assert error_of(wrong)["code"] == "method_not_allowed"
     assert wrong.headers["allow"] == "POST"
+    assert client.put("/api/things/x").headers["allow"] == "GET, DELETE"
 
 
 def test_a_path_with_a_nul_is_refused(client: TestClient) -> None:

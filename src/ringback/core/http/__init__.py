@@ -17,7 +17,16 @@ from ringback.core.http.errors import (
     install_error_handlers,
     status_of,
 )
-from ringback.core.http.models import ApiModel, PageOf, Paging, api_example, merged, page_of, rule
+from ringback.core.http.models import (
+    ApiModel,
+    PageOf,
+    Paging,
+    api_example,
+    merged,
+    page_of,
+    patch_example,
+    rule,
+)
 
 __all__ = [
     "ApiModel",
@@ -36,6 +45,7 @@ __all__ = [
     "install_error_handlers",
     "merged",
     "page_of",
+    "patch_example",
     "rule",
     "status_of",
 ]

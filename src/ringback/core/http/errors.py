@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from ringback.core.errors import ErrorKind, RingbackError
 
@@ -238,12 +239,30 @@ _HTTP_CODES = {
 }
 
 
-async def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
     fallback = (HTTPStatus(error.status_code).name.lower(), str(error.detail), "")
     code, message, hint = _HTTP_CODES.get(error.status_code, fallback)
-    return JSONResponse(error_content(code, message, hint), error.status_code, error.headers)
+    return JSONResponse(error_content(code, message, hint), error.status_code, headers)
+
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """The methods of this path over all routes: the router itself names those of one only."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
+        )
+    ]
 
 
 async def _on_database_error(_: Request, error: Exception) -> JSONResponse:

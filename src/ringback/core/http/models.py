@@ -130,6 +130,22 @@ def api_example(**example: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"example": example})
 
 
+def patch_example(**example: Any) -> ConfigDict:
+    """``model_config`` of a request that changes only what it is sent.
+
+    Such a model inherits the one that creates, with a default for every field. The defaults are
+    never read, so the API docs show neither them nor required fields.
+    """
+
+    def describe(schema: dict[str, Any]) -> None:
+        schema.pop("required", None)
+        schema["example"] = example
+        for described in schema["properties"].values():
+            described.pop("default", None)
+
+    return ConfigDict(json_schema_extra=describe)
+
+
 class PageOf(ApiModel, Generic[T]):
     """One page of a list."""
 
