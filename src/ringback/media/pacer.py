@@ -92,7 +92,6 @@ class Pacer:
         slot = self._slots[index]
         if not slot.members:
             slot.frame = max(0, int((now - self._origin - slot.offset) / FRAME_SECONDS) + 1)
-            slot.skipped = 0
         subscription = Subscription(tick, index)
         slot.members.append(subscription)
         return subscription

@@ -229,7 +229,7 @@ def _sample_rate(message: Json) -> int | None:
     rate = message.get("sample_rate")
     if rate is None:
         return None
-    if isinstance(rate, bool) or not isinstance(rate, int):
+    if not isinstance(rate, int):
         raise _invalid("sample_rate", "must be a whole number of Hz")
     if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
         raise _invalid("sample_rate", f"must be {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz")

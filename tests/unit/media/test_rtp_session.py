@@ -64,7 +64,9 @@ def test_when_the_phone_stops_the_audio_fades_to_silence() -> None:
     for n in range(20):
         bench.receive(phone.packet(PCMU.encode(tone(160, n * 160))))
         bench.tick()
+    assert bench.counters.frames_concealed == 0
     tail = [bench.tick() for _ in range(10)]
+    assert bench.counters.frames_concealed == 4
     assert tail[-1] is None
     assert loudness(tail[-2]) == 0
 
@@ -273,7 +275,8 @@ def test_a_key_whose_end_is_lost_is_still_reported_once() -> None:
 def test_keys_leave_no_hole_in_the_audio_around_them() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(audio())
-    press(bench, phone, "5", 60)
+    press(bench, phone, ",5", 80)
+    assert [key.digit for key in bench.keys] == ["5"]
     assert bench.session.receiver.jitter_buffer.counters.lost == 0
     assert bench.session.receiver.statistics.packets_lost == 0
 

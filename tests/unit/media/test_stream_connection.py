@@ -58,6 +58,9 @@ def test_a_client_that_leaves_is_reported_with_its_close_code(run: Run) -> None:
             await ws.close(4321, "bye")
             assert ws.close_code == 4321
             await asyncio.wait_for(host.gone.wait(), 5)
+            timer = host.streams[0]._cut
+            assert timer is not None
+            assert timer.cancelled()
         assert host.closed == [4321]
         assert host.bridge.ports == ()
 
