@@ -78,6 +78,7 @@ Language = Annotated[
 SilenceTimeout = Annotated[
     float | None,
     Field(
+        strict=True,
         ge=5,
         le=3600,
         description="Seconds of silence from the caller, after the agent has spoken, until the "
@@ -88,11 +89,16 @@ SilenceTimeout = Annotated[
 MaxDuration = Annotated[
     float | None,
     Field(
-        ge=10, le=86_400, description="Seconds a call may last; null: no limit.", examples=[1800]
+        strict=True,
+        ge=10,
+        le=86_400,
+        description="Seconds a call may last; null: no limit.",
+        examples=[1800],
     ),
 ]
 Inbound = Annotated[
-    bool, Field(description="Whether the agent answers inbound calls.", examples=[True])
+    bool,
+    Field(strict=True, description="Whether the agent answers inbound calls.", examples=[True]),
 ]
 ModelName = Annotated[
     str,
@@ -138,13 +144,14 @@ class TtsSettings(ApiModel):
     )
     rate: int | None = Field(
         default=None,
+        strict=True,
         ge=80,
         le=450,
         description="Words per minute; null: the voice's own.",
         examples=[170],
     )
     pitch: int | None = Field(
-        default=None, ge=0, le=99, description="Null: the voice's own.", examples=[50]
+        default=None, strict=True, ge=0, le=99, description="Null: the voice's own.", examples=[50]
     )
 
 

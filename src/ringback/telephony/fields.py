@@ -196,7 +196,7 @@ Host = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterVali
 HostPort = Annotated[
     str, StringConstraints(min_length=1, max_length=262), AfterValidator(host_and_port)
 ]
-Port = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 SipUser = Annotated[str, StringConstraints(min_length=1, max_length=60), AfterValidator(sip_user)]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=256), AfterValidator(_one_line_secret)]
 Realm = Annotated[

@@ -33,6 +33,7 @@ Label = Annotated[
 AutoAnswer = Annotated[
     bool,
     Field(
+        strict=True,
         description="On: calls are active at once. Off: they ring until they are accepted over "
         "the API, for 60 seconds. Not sent: on if a hosted agent is named, else off.",
         examples=[True],

@@ -111,7 +111,8 @@ MediaEncryption = Annotated[
     Field(description="SRTP keying. This release sends plain RTP: only `none` is accepted."),
 ]
 TlsVerify = Annotated[
-    bool, Field(description="Whether the server's certificate is checked (transport tls).")
+    bool,
+    Field(strict=True, description="Whether the server's certificate is checked (transport tls)."),
 ]
 Codecs = Annotated[
     fields.Codecs,
@@ -133,7 +134,8 @@ Country = Annotated[
     ),
 ]
 RegisterExpires = Annotated[
-    int, Field(ge=60, le=7200, description="Seconds that a registration is asked to last.")
+    int,
+    Field(strict=True, ge=60, le=7200, description="Seconds that a registration is asked to last."),
 ]
 AgentIdField = Annotated[
     str,
@@ -144,7 +146,7 @@ AgentIdField = Annotated[
         examples=["agent_01k9zv3n8q4e7m2c5x6t8r9w0y"],
     ),
 ]
-Enabled = Annotated[bool, Field(description="Off: no registration and no calls.")]
+Enabled = Annotated[bool, Field(strict=True, description="Off: no registration and no calls.")]
 
 
 class TrunkCreate(ApiModel):

@@ -133,6 +133,8 @@ def test_presets_are_listed_and_each_makes_a_trunk(tmp_path: Path) -> None:
         ({**REGISTERING, "host": "sip:h"}, 422, "`host` must be a host name"),
         ({**REGISTERING, "host": "h:5060"}, 422, "must not carry a port"),
         ({**REGISTERING, "port": 0}, 422, "`port`"),
+        ({**REGISTERING, "port": "5060"}, 422, "`port`: input should be a valid integer"),
+        ({**REGISTERING, "enabled": 0}, 422, "`enabled`: input should be a valid boolean"),
         ({**REGISTERING, "transport": "ws"}, 422, "`transport`"),
         ({**REGISTERING, "allowed_ips": ["1.2.3.4/24"]}, 422, "`allowed_ips.0` holds 1.2.3.4/24"),
         ({**REGISTERING, "codecs": ["opus"]}, 422, "`codecs` holds 'opus'"),
