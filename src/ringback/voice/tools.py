@@ -45,11 +45,11 @@ class CallActions(Protocol):
 
 def run_tool(call: ToolCall, actions: CallActions) -> str:
     """Do what the model asked for; returns the result in words, for the model to read."""
-    if call.arguments is None:
-        return "Error: the arguments are not a JSON object."
     if call.name == HANG_UP.name:
         actions.hang_up()
         return "The call ends when you have finished speaking."
+    if call.arguments is None:
+        return "Error: the arguments are not a JSON object."
     if call.name == SEND_DTMF.name:
         digits = str(call.arguments.get("digits", "")).upper()
         if _DIGITS.fullmatch(digits) is None:
