@@ -15,6 +15,7 @@ from ringback.telephony.numbers import NumberError, is_region, parse_e164
 
 MAX_ALLOWED_IPS = 256
 MAX_METADATA_BYTES = 16_384
+MAX_METADATA_DEPTH = 16
 SUPPORTED_CODECS = ("PCMA", "PCMU")
 _WIDEST_V4 = 8
 _WIDEST_V6 = 16
@@ -184,12 +185,32 @@ def _one_line_secret(value: SecretStr) -> SecretStr:
 
 
 def bounded_metadata(value: dict[str, Any]) -> dict[str, Any]:
-    text = json.dumps(value, ensure_ascii=False)
-    if len(text.encode("utf-8", "replace")) > MAX_METADATA_BYTES:
+    """JSON that can be stored and sent back: bounded in size and depth, no NaN, whole Unicode."""
+    if _depth(value) > MAX_METADATA_DEPTH:
+        raise rule(f"must not be nested more than {MAX_METADATA_DEPTH} levels deep")
+    try:
+        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
+    except UnicodeEncodeError:
+        raise rule("must not hold broken Unicode (a lone surrogate)") from None
+    except ValueError:
+        raise rule("must not hold NaN or infinite numbers") from None
+    if size > MAX_METADATA_BYTES:
         raise rule(f"must not exceed {MAX_METADATA_BYTES} bytes of JSON")
     if "\\u0000" in json.dumps(value):
         raise rule("must not hold NUL characters")
     return value
+
+
+def _depth(value: object) -> int:
+    """How deep ``value`` is nested; it stops counting beyond the bound."""
+    deepest, pending = 0, [(value, 1)]
+    while pending and deepest <= MAX_METADATA_DEPTH:
+        item, level = pending.pop()
+        if isinstance(item, dict | list):
+            deepest = max(deepest, level)
+            inner = item.values() if isinstance(item, dict) else item
+            pending.extend((part, level + 1) for part in inner)
+    return deepest
 
 
 Host = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(host_name)]

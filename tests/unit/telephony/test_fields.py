@@ -164,12 +164,34 @@ def test_a_secret_is_one_line_and_not_shown() -> None:
     assert "control characters" in str(caught.value)
 
 
-def test_metadata_is_bounded() -> None:
-    assert adapter(fields.Metadata)({"a": {"b": [1]}}) == {"a": {"b": [1]}}
-    with pytest.raises(ValidationError, match="16384 bytes"):
-        adapter(fields.Metadata)({"a": "x" * 20_000})
-    with pytest.raises(ValidationError, match="NUL"):
-        adapter(fields.Metadata)({"a": "\x00"})
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        value = {"a": [value]} if levels % 2 else {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ({"a": "x" * 20_000}, "16384 bytes"),
+        ({"a": "\x00"}, "NUL"),
+        ({"\x00": 1}, "NUL"),
+        ({"a": "\ud800"}, "lone surrogate"),
+        ({"a": [float("nan")]}, "NaN"),
+        ({"a": float("inf")}, "NaN or infinite"),
+        (nested(17), "16 levels deep"),
+        (nested(5000), "16 levels deep"),
+    ],
+)
+def test_metadata_is_bounded_and_can_be_sent_back(value: object, complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        adapter(fields.Metadata)(value)
+
+
+def test_any_other_metadata_is_kept() -> None:
+    for value in ({}, {"a": {"b": [1, None, 0.5, "é😀"]}}, nested(16)):
+        assert adapter(fields.Metadata)(value) == value
 
 
 def test_a_country_is_two_letters_that_exist() -> None:

@@ -205,6 +205,24 @@ def test_numbers_are_bounded_per_account(tmp_path: Path, monkeypatch: pytest.Mon
     with_api(tmp_path, scenario)
 
 
+def test_text_that_is_no_unicode_is_refused_and_not_a_fault_of_ours(tmp_path: Path) -> None:
+    async def scenario(lab: ApiLab) -> None:
+        for broken in (
+            b'"label": "\\ud800"',
+            b'"metadata": {"a": "\\ud800"}',
+            b'"metadata": {"a": NaN}',
+        ):
+            response = await lab.http.post(
+                NUMBERS,
+                content=b'{"number": "+33612345678", ' + broken + b"}",
+                headers={"X-API-Key": lab.owner.key, "Content-Type": "application/json"},
+            )
+            assert response.status_code == 422, broken
+            assert response.json()["error"]["code"] == "invalid_request"
+
+    with_api(tmp_path, scenario)
+
+
 # ---- a number that brings its trunk -------------------------------------------------------------
 
 
