@@ -262,7 +262,6 @@ class JitterBuffer:
             self._expect(position, time, packet.timestamp)
         else:
             self.counters.resyncs += 1
-            time = max(time, self._newest_time + self._packet_samples)
         self._newest = packet
         self._newest_sequence = packet.sequence
         self._newest_position = position

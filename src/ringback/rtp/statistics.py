@@ -149,7 +149,7 @@ class ReceiverStatistics:
         self._received_prior = self._received
         if expected <= 0 or lost <= 0:
             return 0
-        return min(255, (lost << 8) // expected)
+        return (lost << 8) // expected
 
 
 class SenderStatistics:

@@ -231,6 +231,8 @@ def test_an_overflow_over_a_hole_counts_the_hole_as_lost() -> None:
         buffer.add(packet(number), at(6))
     assert buffer.sequences == [7, 8, 9, 10]
     assert (buffer.counters.lost, buffer.counters.overflow) == (1, 1)
+    buffer.add(packet(5), at(6))
+    assert (buffer.counters.late, buffer.counters.duplicate) == (1, 0)
 
 
 def test_a_packet_that_overflowed_does_not_come_back() -> None:
@@ -239,6 +241,14 @@ def test_a_packet_that_overflowed_does_not_come_back() -> None:
         buffer.add(packet(number), at(4))
     assert buffer.sequences == [1, 2, 3, 4]
     assert buffer.counters.duplicate == 1
+
+
+def test_a_packet_older_than_one_that_overflowed_is_late() -> None:
+    buffer = JitterBuffer(8000, max_frames=4)
+    for number in (1, 2, 3, 4, 5, 0):
+        buffer.add(packet(number), at(4))
+    assert buffer.sequences == [2, 3, 4, 5]
+    assert (buffer.counters.overflow, buffer.counters.late) == (1, 1)
 
 
 # ---- delay ----------------------------------------------------------------------------------
@@ -290,6 +300,21 @@ def test_quiet_frames_are_left_out_to_shorten_the_delay() -> None:
     buffer, number = stalled()
     assert follow(buffer, number, 500, quiet=True) <= 60
     assert 6 <= buffer.counters.shrunk <= 10
+
+
+def test_every_stall_has_its_own_while() -> None:
+    buffer, number = stalled()
+    follow(buffer, number, 500, quiet=True)
+    shrunk = buffer.counters.shrunk
+    number += 500
+    for tick in range(number, number + 10):
+        buffer.pop(at(tick))
+    for late in range(number, number + 10):
+        buffer.add(packet(late), at(number + 9))
+    follow(buffer, number + 10, 40, quiet=True)
+    assert buffer.counters.shrunk == shrunk
+    follow(buffer, number + 50, 100, quiet=True)
+    assert buffer.counters.shrunk > shrunk
 
 
 def test_loud_frames_are_left_out_later_and_seldom() -> None:
@@ -360,6 +385,15 @@ def test_packets_that_become_shorter_are_measured_by_their_timestamps() -> None:
     assert [each.samples for each in frames if isinstance(each, Frame)] == [160] + [80] * 7
 
 
+def test_one_short_pause_is_no_new_packet_length() -> None:
+    buffer = flowing()
+    for number in (5, 7):
+        buffer.add(packet(number, timestamp=(number + 1) * 160), at(number + 1))
+    outcome = [buffer.pop(at(tick)) for tick in (7, 8, 9)]
+    assert [played(each) for each in outcome[:2]] == [4, 5]
+    assert outcome[2] == Lost(7 * 160, 160)
+
+
 def test_the_payload_type_may_change_at_any_packet() -> None:
     buffer = flowing()
     buffer.add(packet(5, payload_type=8), at(5))
@@ -426,6 +460,14 @@ def test_one_stray_packet_of_another_source_changes_nothing() -> None:
     assert buffer.sequences == [4, 5]
     assert buffer.counters.resyncs == 0
     assert buffer.counters.stray == 2
+
+
+def test_strays_that_do_not_follow_each_other_confirm_nothing() -> None:
+    buffer = flowing()
+    for number in (900, 5000, 4999, 4999):
+        buffer.add(packet(number, ssrc=2), at(5))
+    assert buffer.sequences == [4]
+    assert buffer.counters.resyncs == 0
 
 
 @pytest.mark.parametrize("first", [20000, 60000])

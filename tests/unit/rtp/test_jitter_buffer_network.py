@@ -93,6 +93,18 @@ def test_rare_spikes_do_not_raise_the_delay_of_everything() -> None:
     assert outcome.lost + outcome.empty <= 0.02 * 6000
 
 
+def test_one_late_packet_in_twenty_raises_the_delay() -> None:
+    outcome = simulate(120, lambda r, _: 0.130 if r.random() < 0.05 else 0.030)
+    assert outcome.lost + outcome.empty <= 0.005 * 6000
+    assert outcome.delay_at(0.5) <= 130 + 40
+
+
+def test_a_slower_route_is_the_new_measure_after_a_while() -> None:
+    outcome = simulate(60, lambda _, t: 0.030 if t < 10 else 0.330)
+    assert outcome.buffer.target_ms == 40
+    assert outcome.last_second <= 330 + 60
+
+
 def test_bursts_of_losses_do_not_move_the_delay() -> None:
     outcome = simulate(60, lambda _, t: None if t % 5 < 0.3 else 0.030)
     assert outcome.last_second <= 30 + 60

@@ -63,6 +63,16 @@ def test_a_single_stray_number_changes_nothing() -> None:
     assert (statistics.expected, statistics.packets_lost) == (5, 0)
 
 
+def test_a_packet_may_be_very_late() -> None:
+    statistics = heard(*range(1, 20), *range(21, 100), 20, 100)
+    assert (statistics.expected, statistics.packets_lost) == (100, 0)
+
+
+def test_a_restart_may_wrap() -> None:
+    statistics = heard(20000, 20001, 20002, 65535, 0, 1)
+    assert (statistics.highest_sequence, statistics.expected) == (1, 2)
+
+
 def test_two_numbers_in_a_row_beyond_a_jump_are_a_restart() -> None:
     statistics = heard(1, 2, 3, 5, 30000, 30001, 30002)
     assert statistics.highest_sequence == 30002

@@ -140,6 +140,7 @@ def test_a_reduced_size_report_is_read_when_negotiated() -> None:
         ("a0c90001 00000005 80c90001 00000005", "before the last"),
         ("a0c90001 00000005", "padding of 5"),
         ("a0c90001 00000000", "padding of 0"),
+        ("a0c90002 00000005 00000003", "padding of 3"),
         ("a0c90001 0000000c", "padding of 12"),
         ("80c90001 00000005 81ca0000", "chunk is cut short"),
         ("80c90001 00000005 81ca0002 00000005 01ff6161", "item is cut short"),

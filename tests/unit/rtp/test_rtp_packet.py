@@ -72,6 +72,7 @@ def test_padding_may_be_all_of_the_payload() -> None:
         (b"\x82" + PLAIN[1:], "2 CSRCs is cut short"),
         (b"\x90" + PLAIN[1:12], "extension is cut short"),
         (b"\x90" + PLAIN[1:12] + b"\xbe\xde\0\x02" + b"word", "2 words is cut short"),
+        (b"\x90" + PLAIN[1:12] + b"\xbe\xde\0\x02" + b"7 bytes", "2 words is cut short"),
         (b"\xa0" + PLAIN[1:] + b"\x00", "padding of 0"),
         (b"\xa0" + PLAIN[1:] + b"\x07", "padding of 7"),
         (b"\xa0" + PLAIN[1:12], "padding"),
