@@ -81,6 +81,16 @@ def dtmf(call: LiveCall, digit: str, duration_ms: int) -> Message:
     }
 
 
+def bridge_disconnected(call_id: str) -> Message:
+    """The platform's side of the call broke off; a new call is needed to go on."""
+    return call_error(
+        call_id,
+        "bridge_disconnected",
+        "Bridge connection lost. Place a call with the same meeting_url to reconnect.",
+        "POST /api/call",
+    )
+
+
 def call_error(call_id: str, code: str, message: str, hint: str = "") -> Message:
     """A command on a stream that could not be carried out; the call goes on."""
     return {

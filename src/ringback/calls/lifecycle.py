@@ -255,6 +255,8 @@ class Lifecycle:
         entry.cancel_timers()
         entry.changed.set()
         self._metrics.ended(call)
+        if call.state is CallState.DISCONNECTED:
+            self._plane.notify(entry.call_id, events.bridge_disconnected(entry.call_id))
         self._tell(entry)
         if entry.leg_over or entry.draft:
             return

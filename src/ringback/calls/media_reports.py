@@ -102,7 +102,7 @@ class MediaReports:
 
     def _unsupported(self, capability: Capability) -> Command:
         def refuse(entry: Entry, message: Mapping[str, Any]) -> None:
-            self._service.require(entry.account_id, entry.call_id, capability)
+            self._service.unsupported(entry.account_id, entry.call_id, capability)
 
         return refuse
 

@@ -190,8 +190,7 @@ def _add_commands(router: APIRouter, calls: CallService) -> None:
     async def send_chat(call_id: CallId, body: ChatRequest, caller: CurrentAccount) -> CommandDone:
         """For platforms with the capability `write`. A phone call has none: 400
         `capability_missing`."""
-        calls.require(caller.account_id, call_id, Capability.WRITE)
-        return CommandDone(call_id=call_id)
+        calls.unsupported(caller.account_id, call_id, Capability.WRITE)
 
     @router.post(
         "/call/{call_id}/typing",
@@ -201,5 +200,4 @@ def _add_commands(router: APIRouter, calls: CallService) -> None:
     async def show_typing(call_id: CallId, caller: CurrentAccount) -> CommandDone:
         """For platforms with the capability `typing`. A phone call has none: 400
         `capability_missing`."""
-        calls.require(caller.account_id, call_id, Capability.TYPING)
-        return CommandDone(call_id=call_id)
+        calls.unsupported(caller.account_id, call_id, Capability.TYPING)

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from ringback.calls.admission import Admission
 from ringback.calls.dialler import Dialler, PlaceCall
@@ -223,7 +224,7 @@ class CallService:
             )
         self._plane.send_dtmf(call_id, digits)
 
-    def require(self, account_id: str, call_id: str, capability: Capability) -> None:
+    def unsupported(self, account_id: str, call_id: str, capability: Capability) -> NoReturn:
         """The answer to an operation that no connector of this node has: chat, typing, hold,
         transfer. Raises ``InvalidRequest`` naming what the call can do."""
         entry = self._live_entry(account_id, call_id)

@@ -24,6 +24,8 @@ from ringback.media.stream_socket import duplicate_socket
 
 ADMIT_SECONDS = 10.0
 """Until a knock at a call stream must be answered."""
+HEAD_SECONDS = 20.0
+"""Until the head of a request must be complete: a slow one holds a connection, not a worker."""
 MAX_EARLY_BYTES = 256 * 1024
 """What a client may send behind its upgrade request before it has the answer."""
 
@@ -40,6 +42,36 @@ class RingbackHttpProtocol(HttpToolsProtocol):
         self._behind_head = b""
         """Bytes after an upgrade request, which uvicorn itself would drop."""
         self._knocking = False
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    # ---- a head that does not come ----------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._stop_waiting()
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    # ---- input ------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         if self._knocking:

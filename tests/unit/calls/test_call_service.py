@@ -588,6 +588,17 @@ def test_a_call_ends_at_its_longest(tmp_path: Path) -> None:
 # ---- the end ------------------------------------------------------------------------------------
 
 
+def test_streams_are_told_how_to_go_on_when_the_bridge_is_lost(tmp_path: Path) -> None:
+    async def scenario(lab: CallLab) -> None:
+        call_id = await active_call(lab)
+        lab.control.service.sink.leg_ended(call_id, Cause(EndReason.BRIDGE_DISCONNECTED))
+        error, state = (message for _, message in lab.plane.notified[-2:])
+        assert (error["type"], error["code"]) == ("call_error", "bridge_disconnected")
+        assert (state["type"], state["state"]) == ("call_state", "disconnected")
+
+    run(tmp_path, scenario)
+
+
 def test_a_leg_that_never_reports_its_end_does_not_hold_the_call(tmp_path: Path) -> None:
     async def scenario(lab: CallLab) -> None:
         leg = await lab.connector.call_in(auto_answer=True, obliging=False)

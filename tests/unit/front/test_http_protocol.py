@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 
 import httpx2
 import pytest
@@ -243,6 +244,25 @@ def test_what_is_not_http_gets_a_400(run: Run, request_bytes: bytes, code: bytes
             assert code in answer
             writer.close()
             await writer.wait_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /hello HTTP/1.1\r\nHost: "])
+def test_a_head_that_never_comes_costs_the_connection(
+    run: Run, monkeypatch: pytest.MonkeyPatch, start: bytes
+) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0)
+
+    async def main() -> None:
+        async with listening(application()) as node:
+            with suppress(ConnectionError):
+                reader, writer = await node.raw(start)
+                assert await reader.read() == b""
+                writer.close()
+                await writer.wait_closed()
+            await node.settle()
+            assert not node.listener._server.server_state.connections
 
     run(main())
 
