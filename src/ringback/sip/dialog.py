@@ -109,11 +109,6 @@ class Dialog:
             sent_by=sent_by,
         )
 
-    @property
-    def local_cseq(self) -> int:
-        """The number of our last request."""
-        return self._local_cseq
-
     def confirm(self, response: Response) -> None:
         """Our INVITE's 2xx: its route set and target replace those of the 1xx (13.2.2.4)."""
         if self.state is DialogState.EARLY:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from ringback.sip.endpoint_config import EndpointConfig
 from ringback.sip.endpoint_core import EndpointCore
@@ -28,7 +29,18 @@ from ringback.sip.request_receiver import RequestReceiver
 from ringback.sip.transport import Flow, Hop, LocalAddresses, Transmission
 from ringback.sip.validation import check_response
 
-__all__ = ["EndpointConfig", "SipEndpoint"]
+__all__ = ["EndpointConfig", "EndpointCounts", "SipEndpoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointCounts:
+    """What an endpoint holds at one moment."""
+
+    client_transactions: int
+    server_transactions: int
+    dialogs: int
+    sessions: int
+    timers: int
 
 
 class SipEndpoint:
@@ -160,6 +172,17 @@ class SipEndpoint:
     def sessions(self) -> tuple[InviteSession, ...]:
         """Calls that have not ended."""
         return tuple(self._core.sessions.values())
+
+    @property
+    def counts(self) -> EndpointCounts:
+        core = self._core
+        return EndpointCounts(
+            core.transactions.client_count,
+            core.transactions.server_count,
+            len(core.dialogs),
+            len(core.sessions),
+            len(core.queue),
+        )
 
     @property
     def is_idle(self) -> bool:

@@ -14,7 +14,7 @@ from ringback.sip.authentication import AuthRound
 from ringback.sip.endpoint_core import EndpointCore
 from ringback.sip.message import Request, Response
 from ringback.sip.transaction import ClientTransaction, TransactionFailure
-from ringback.sip.transport import Flow
+from ringback.sip.transport import Flow, heard_on
 
 
 class Verdict(StrEnum):
@@ -81,6 +81,7 @@ class Exchange:
     def on_response(self, response: Response, flow: Flow, now: float) -> None:
         if response.is_provisional or self._transaction is None:
             return
+        flow = heard_on(self._transaction.destination.hop, flow)
         self._last = Outcome(Verdict.ANSWERED, response.status, response.reason, response, flow)
         if self._credentials.answer(response):
             # To the same server, over the connection it answered on (RFC 3261 22.2).

@@ -12,7 +12,7 @@ from ringback.sip.headers import CSeq, Headers, Reason
 from ringback.sip.message import Request, Response
 from ringback.sip.timers import Timer
 from ringback.sip.transaction import ClientTransaction, TransactionFailure
-from ringback.sip.transport import Flow, Transmission
+from ringback.sip.transport import Flow, Transmission, heard_on
 
 MAX_FORKS = 32
 """Different To tags that one INVITE's responses may bring; more are dropped and counted."""
@@ -70,10 +70,6 @@ class InviteAttempt:
         self._cancel_reasons: tuple[Reason, ...] = ()
         self._guard: Timer | None = None
 
-    @property
-    def cancelled(self) -> bool:
-        return self._cancelled
-
     def start(self, now: float) -> None:
         self._transaction = self._core.send_request(self.request, self.destination, self, now)
 
@@ -114,6 +110,7 @@ class InviteAttempt:
 
     def on_response(self, response: Response, flow: Flow, now: float) -> None:
         self.heard = True
+        flow = heard_on(self.destination.hop, flow)
         if response.is_provisional:
             self._on_provisional(response, flow, now)
             return

@@ -40,6 +40,15 @@ class Flow:
     connection: int | None = None
 
 
+def heard_on(sent_to: Hop, heard: Flow) -> Flow:
+    """Where to send to whoever answered on ``heard`` what we sent to ``sent_to``.
+
+    Over a connection that is the hop we dialled, with the name its certificate has to bear; over
+    UDP it is the source of the answer.
+    """
+    return Flow(sent_to, heard.connection) if sent_to.reliable else heard
+
+
 @dataclass(frozen=True, slots=True)
 class Transmission:
     """Bytes that go out now. ``key`` names the transaction that wants to know if they cannot."""

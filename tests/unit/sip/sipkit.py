@@ -169,7 +169,7 @@ class Node:
 
     @property
     def timers(self) -> int:
-        return len(self.endpoint._core.queue)
+        return self.endpoint.counts.timers
 
     @property
     def clean(self) -> bool:

@@ -161,6 +161,29 @@ def test_a_response_to_our_request_is_reported_with_it() -> None:
     assert node.clean
 
 
+def test_a_message_of_ours_carries_body_and_headers() -> None:
+    node = Node()
+    wish = OutgoingRequest(
+        "MESSAGE",
+        Uri.parse("sip:bob@192.0.2.2"),
+        nameaddr("<sip:me@example.org>"),
+        to=nameaddr("Bob <sip:bob@example.net>;tag=dropped"),
+        body=b"hi",
+        content_type="text/plain",
+        contact_user="me",
+        headers=(("X-A", "b"),),
+        routes=(nameaddr("<sip:192.0.2.3;lr>"),),
+    )
+    node.endpoint.request(wish, [OTHER], now=node.now)
+    node.drain()
+    request = node.last_request("MESSAGE")
+    assert (request.body, request.headers.get("X-A")) == (b"hi", "b")
+    assert request.headers.get("Content-Type") == "text/plain"
+    assert str(request.to) == "Bob <sip:bob@example.net>"
+    assert str(request.contact) == "<sip:me@192.0.2.1:5060>"
+    assert [str(route) for route in request.routes] == ["<sip:192.0.2.3;lr>"]
+
+
 def test_no_response_is_408_and_an_unreachable_peer_is_503() -> None:
     node = Node()
     options(node)
@@ -239,11 +262,13 @@ def test_a_request_whose_length_is_wrong_is_told_so() -> None:
         ({"CSeq": "1 INVITE"}, 400),
         ({"Max-Forwards": "many"}, 400),
         ({"Require": "teleport"}, 420),
+        ({"Content-Type": "nonsense"}, 400),
+        ({"Via": "SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bK1;rport, nonsense"}, 400),
     ],
 )
 def test_a_request_with_faults_gets_what_it_is_owed(change: dict[str, str], status: int) -> None:
     node = Node()
-    request = request_from("OPTIONS")
+    request = request_from("OPTIONS", body=b"x")
     for name, value in change.items():
         request.headers.set(name, value)
     node.receive(request)
@@ -380,3 +405,12 @@ def test_no_damage_to_a_response_makes_the_endpoint_raise(
     node.settle()
     assert node.endpoint.is_idle
     assert len(node.endings) == 1
+
+
+def test_the_counts_say_what_is_held() -> None:
+    node = Node()
+    node.receive(request_from("INVITE", body=OFFER))
+    counts = node.endpoint.counts
+    assert (counts.server_transactions, counts.dialogs, counts.sessions) == (1, 1, 1)
+    assert counts.client_transactions == 0
+    assert counts.timers == 1

@@ -19,6 +19,7 @@ from unit.sip.sipkit import (
     PEER,
     Node,
     answer_to,
+    invite_request,
     request_from,
     state,
 )
@@ -495,6 +496,21 @@ def test_a_tcp_peer_is_reached_on_its_connection() -> None:
     assert bye.top_via.transport == "TCP"
 
 
+def test_a_tls_peer_we_dialled_is_dialled_again_by_the_same_name() -> None:
+    hop = Hop("tls", "192.0.2.2", 5061, "sip.provider.example", verify=True)
+    node = Node()
+    session = node.endpoint.invite(invite_request(), [hop], now=node.now)
+    node.drain()
+    # What the driver reports of an accepted connection knows no name.
+    heard = Flow(Hop("tls", "192.0.2.2", 5061), 4)
+    contact = "<sip:bob@192.0.2.2:5061;transport=tls>"
+    node.receive(answer_to(node.last_request("INVITE"), 200, sdp=ANSWER, contact=contact), heard)
+    session.bye(now=node.now)
+    node.drain()
+    assert node.last("ACK").destination == Flow(hop, 4)
+    assert node.last("BYE").destination == Flow(hop, 4)
+
+
 def test_the_dialog_follows_the_peer_to_a_new_connection() -> None:
     contact = "<sip:bob@192.0.2.2:5060;transport=tcp>"
     via = "SIP/2.0/TCP 192.0.2.2:5060;branch=z9hG4bK"
@@ -518,3 +534,18 @@ def test_a_transport_error_does_not_end_a_ringing_call() -> None:
     assert call.node.endings == []
     call.accepted()
     assert state(call.session) is SessionState.ANSWERED
+
+
+def test_commands_of_the_other_role_have_no_effect() -> None:
+    call = Call()
+    now = call.node.now
+    assert not call.session.cancel(now=now)
+    assert not call.session.follow_redirect(call.invite.uri, (PEER,), now=now)
+    assert not call.session.refuse_redirect(now=now)
+    assert not call.session.bye(now=now)
+    assert not call.session.reinvite(OFFER, now=now)
+    call.accepted()
+    assert not call.session.accept(ANSWER, now=now)
+    assert not call.session.reject(486, now=now)
+    assert not call.session.ignore(now=now)
+    assert call.session.state is SessionState.ANSWERED

@@ -204,6 +204,41 @@ def test_an_answer_that_cannot_be_read_ends_the_call_when_no_other_can_come() ->
     assert call.is_over()
 
 
+def test_a_provisional_response_whose_route_cannot_be_read_still_rings() -> None:
+    call = Call()
+    call.hear(180, headers=[("Record-Route", "<<<")])
+    assert call.node.event(ProvisionalReceived).fork is None
+    assert call.session.state is SessionState.PROCEEDING
+
+
+def test_a_contact_with_headers_makes_a_clean_request_uri() -> None:
+    call = Call()
+    call.hear(200, sdp=ANSWER, contact="<sip:bob@192.0.2.2;method=BYE?X=y>")
+    assert str(call.node.last_request("ACK").uri) == "sip:bob@192.0.2.2"
+
+
+def test_a_contact_that_is_no_sip_address_leaves_nowhere_to_send_to() -> None:
+    call = Call()
+    call.hear(200, sdp=ANSWER, contact="<tel:+49301234>")
+    assert call.node.take_sent() == ["INVITE"]
+    call.session.bye(now=call.node.now)
+    assert call.is_over()
+
+
+def test_requests_that_cross_our_bye_find_the_call_gone() -> None:
+    call = Call().answered()
+    call.session.bye(now=call.node.now)
+    call.node.receive(
+        request_from(
+            "INFO",
+            call_id=call.session.call_id,
+            from_="<sip:bob@192.0.2.2>;tag=peer",
+            to=str(call.invite.from_),
+        )
+    )
+    assert call.node.sent[-1].what == "481 INFO"
+
+
 def test_bye_ends_the_session_at_once_and_the_dialog_when_it_is_answered() -> None:
     call = Call().answered()
     assert call.session.bye(reasons=(Reason("Q.850", 16, "Bye"),), now=call.node.now)
@@ -634,6 +669,23 @@ def test_a_redirect_is_offered_in_order_of_preference_and_followed_on_demand() -
     )
     call.hear(200, sdp=ANSWER)
     assert state(call.session) is SessionState.CONFIRMED
+
+
+def test_weights_that_make_no_sense_count_as_the_highest() -> None:
+    call = Call()
+    call.hear(
+        302,
+        headers=[("Contact", "<sip:a@x.example>;q=0.9, <sip:b@x.example>;q=7")],
+    )
+    targets = call.node.event(Redirected).targets
+    assert [target.user for target in targets] == ["b", "a"]
+
+
+def test_headers_and_method_of_a_redirect_contact_do_not_get_into_the_request_uri() -> None:
+    call = Call()
+    call.hear(302, headers=[("Contact", "<sip:a@x.example?Replaces=1>")])
+    (target,) = call.node.event(Redirected).targets
+    assert str(target) == "sip:a@x.example"
 
 
 def test_a_redirect_that_the_owner_refuses_fails_with_its_status() -> None:

@@ -14,10 +14,21 @@ from ringback.sip.events import (
     OfferFailed,
     OfferReceived,
     OfferWithdrawn,
+    ResolveNeeded,
 )
 from ringback.sip.message import Request
 from ringback.sip.session_states import SessionState
-from unit.sip.sipkit import ANSWER, ANSWER_2, GIVE_UP, OFFER_2, PEER, Sent, answer_to, request_from
+from unit.sip.sipkit import (
+    ANSWER,
+    ANSWER_2,
+    GIVE_UP,
+    OFFER_2,
+    PEER,
+    Sent,
+    answer_to,
+    request_from,
+    state,
+)
 from unit.sip.test_inbound_calls import Call as Inbound
 from unit.sip.test_outbound_calls import Call as Outbound
 from unit.sip.test_transaction_matching import cancel_of
@@ -373,6 +384,42 @@ def test_a_call_that_ends_while_our_offer_is_open_acknowledges_its_late_answer(
     assert call.node.take_sent() == ["INVITE", "BYE", "ACK"]
     assert not call.node.has_event(OfferAnswered)
     assert call.is_over()
+
+
+def test_our_offer_to_a_name_that_is_not_found_fails_and_the_call_goes_on() -> None:
+    call = Inbound(headers=[("Record-Route", "<sip:sbc.example;lr>")]).confirmed()
+    assert call.session.reinvite(OFFER_2, headers=(("X-A", "b"),), now=call.node.now)
+    call.node.drain()
+    call.node.endpoint.resolved(call.node.event(ResolveNeeded).key, (), call.node.now)
+    call.node.drain()
+    assert call.node.event(OfferFailed).status == 503
+    assert state(call.session) is SessionState.CONFIRMED
+
+
+def test_our_offer_carries_its_extra_headers(call: Call) -> None:
+    call.session.reinvite(OFFER_2, headers=(("X-A", "b"),), now=call.node.now)
+    call.node.drain()
+    assert call.node.last_request("INVITE").headers.get("X-A") == "b"
+
+
+def test_a_call_that_ends_while_a_name_is_looked_up_offers_nothing() -> None:
+    call = Inbound(headers=[("Record-Route", "<sip:sbc.example;lr>")]).confirmed()
+    call.session.reinvite(OFFER_2, now=call.node.now)
+    call.node.drain()
+    key = call.node.event(ResolveNeeded).key
+    peer_says(call, "BYE")
+    call.node.endpoint.resolved(key, (PEER,), call.node.now)
+    call.node.drain()
+    assert call.node.take_sent() == ["200 BYE"]
+    assert call.is_over()
+
+
+def test_an_answer_whose_contact_cannot_be_read_leaves_the_target_as_it_was(call: Call) -> None:
+    target = call.session.remote_target
+    call.node.receive(answer_to(offer(call), 200, sdp=ANSWER_2, contact="<<<"))
+    call.node.event(OfferAnswered)
+    assert call.session.remote_target == target
+    assert call.node.last("ACK")
 
 
 # ---- glare --------------------------------------------------------------------------------------

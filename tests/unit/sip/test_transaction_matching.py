@@ -64,7 +64,7 @@ def test_requests_without_the_magic_cookie_match_the_way_of_rfc_2543() -> None:
     node.receive(request_from("OPTIONS", via=via))
     node.receive(request_from("OPTIONS", via=via, cseq=2))
     assert node.take_sent() == ["200 OPTIONS"] * 3
-    assert node.endpoint._core.transactions.server_count == 2
+    assert node.endpoint.counts.server_transactions == 2
 
 
 def test_an_rfc_2543_ack_ends_a_refused_invite() -> None:
@@ -267,7 +267,7 @@ def test_beyond_the_bound_of_server_transactions_requests_get_503_without_one() 
     for number in range(4):
         node.receive(request_from("OPTIONS", cseq=number, call_id=f"c{number}"))
     assert node.take_sent() == ["200 OPTIONS", "200 OPTIONS", "503 OPTIONS", "503 OPTIONS"]
-    assert node.endpoint._core.transactions.server_count == 2
+    assert node.endpoint.counts.server_transactions == 2
     assert node.endpoint.dropped[DropReason.OVERLOAD] == 2
     node.settle()
     node.receive(request_from("OPTIONS", cseq=9, call_id="c9"))
