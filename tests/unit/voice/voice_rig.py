@@ -191,6 +191,7 @@ class Call:
     dtmf: list[str] = field(default_factory=list)
     hang_ups: list[str] = field(default_factory=list)
     ports: list[AgentPort] = field(default_factory=list)
+    noticed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -232,6 +233,7 @@ class Call:
 
     def notify(self, message: Mapping[str, Any]) -> None:
         self.messages.append(dict(message))
+        self.noticed.set()
 
     # ---- for the tests
 
@@ -257,9 +259,9 @@ class Call:
         self._running = False
         self.bridge.close()
         await session.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        if tasks:
-            raise AssertionError(f"left behind: {tasks}")
+        left = [each for each in asyncio.all_tasks() if each.get_name().startswith("voice-")]
+        if left:
+            raise AssertionError(f"left behind: {left}")
 
 
 def new_session(

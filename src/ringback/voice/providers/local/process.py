@@ -83,9 +83,10 @@ class WorkerProcess:
                     await process.stdin.drain()
                 return _checked(await answer)
         except TimeoutError:
-            _kill(process)
+            await self._end(process)
             raise self._error("worker_hangs", "the worker did not answer and was killed") from None
         except OSError as error:
+            await self._end(process)
             raise self._error("worker_died", f"the worker is gone: {error}") from None
         finally:
             del self._waiting[number]
@@ -104,6 +105,13 @@ class WorkerProcess:
             if not done:
                 _kill(process)
                 await asyncio.wait({reader})
+
+    async def _end(self, process: Process) -> None:
+        """Kill it and wait until that has been noticed."""
+        reader = self._reader
+        _kill(process)
+        if reader is not None:
+            await asyncio.wait({reader})
 
     async def _running(self) -> Process:
         async with self._starting:

