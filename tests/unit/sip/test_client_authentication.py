@@ -13,6 +13,7 @@ from ringback.sip.message import Request
 from ringback.sip.out_of_dialog import OutgoingRequest
 from ringback.sip.transport import Flow, Hop
 from ringback.sip.uri import Uri
+from unit.sip.call_lab import OutboundCall
 from unit.sip.sipkit import (
     ANSWER,
     OTHER,
@@ -23,7 +24,6 @@ from unit.sip.sipkit import (
     nameaddr,
     request_from,
 )
-from unit.sip.test_outbound_calls import Call
 
 ALICE = Credentials("alice-auth", "secret")
 
@@ -46,7 +46,7 @@ def credentials_in(request: Request, name: str = "Proxy-Authorization") -> Crede
 
 
 def test_a_challenge_is_answered_at_the_same_hop_with_the_next_cseq() -> None:
-    call = Call(OTHER, PEER, credentials=ALICE)
+    call = OutboundCall(OTHER, PEER, credentials=ALICE)
     first = call.invite
     call.node.receive(challenged(first, challenge()), OTHER)
     second = call.invite
@@ -61,7 +61,7 @@ def test_a_challenge_is_answered_at_the_same_hop_with_the_next_cseq() -> None:
 
 
 def test_the_answer_is_the_digest_of_the_rfc() -> None:
-    call = Call(credentials=ALICE)
+    call = OutboundCall(credentials=ALICE)
     call.node.receive(challenged(call.invite, challenge()))
     sent = credentials_in(call.invite)
 
@@ -77,13 +77,13 @@ def test_the_answer_is_the_digest_of_the_rfc() -> None:
 
 def test_over_tcp_the_answer_goes_back_on_the_connection_of_the_challenge() -> None:
     hop = Hop("tcp", "192.0.2.2", 5060)
-    call = Call(hop, credentials=ALICE)
+    call = OutboundCall(hop, credentials=ALICE)
     call.node.receive(challenged(call.invite, challenge()), Flow(hop, 5))
     assert call.node.last("INVITE").destination == Flow(hop, 5)
 
 
 def test_wrong_credentials_are_not_tried_twice() -> None:
-    call = Call(credentials=ALICE)
+    call = OutboundCall(credentials=ALICE)
     call.node.receive(challenged(call.invite, challenge()))
     call.node.receive(challenged(call.invite, challenge(nonce="n2")))
     failed = call.node.event(InviteFailed)
@@ -93,14 +93,14 @@ def test_wrong_credentials_are_not_tried_twice() -> None:
 
 
 def test_without_credentials_a_challenge_is_a_failure() -> None:
-    call = Call()
+    call = OutboundCall()
     call.node.receive(challenged(call.invite, challenge(), status=401))
     failed = call.node.event(InviteFailed)
     assert (failed.failure, failed.status) == (Failure.UNAUTHORIZED, 401)
 
 
 def test_a_stale_nonce_is_replaced_once() -> None:
-    call = Call(credentials=ALICE)
+    call = OutboundCall(credentials=ALICE)
     call.node.receive(challenged(call.invite, challenge(nonce="n1")))
     call.node.receive(challenged(call.invite, challenge(nonce="n2", more=", stale=true")))
     assert credentials_in(call.invite).nonce == "n2"
@@ -109,7 +109,7 @@ def test_a_stale_nonce_is_replaced_once() -> None:
 
 
 def test_a_proxy_and_the_server_behind_it_are_each_answered_once() -> None:
-    call = Call(credentials=ALICE)
+    call = OutboundCall(credentials=ALICE)
     call.node.receive(challenged(call.invite, challenge("proxy")))
     call.node.receive(challenged(call.invite, challenge("server", "s1"), status=401))
     assert credentials_in(call.invite).realm == "proxy"
@@ -120,8 +120,15 @@ def test_a_proxy_and_the_server_behind_it_are_each_answered_once() -> None:
     assert credentials_in(ack, "Authorization").realm == "server"
 
 
+def test_a_new_realm_does_not_excuse_a_wrong_password_for_the_old_one() -> None:
+    call = OutboundCall(credentials=ALICE)
+    call.node.receive(challenged(call.invite, challenge("a")))
+    call.node.receive(challenged(call.invite, challenge("a", "n2"), challenge("b", "n3")))
+    assert call.node.event(InviteFailed).failure is Failure.UNAUTHORIZED
+
+
 def test_several_challenges_in_one_response_are_all_answered() -> None:
-    call = Call(credentials=ALICE)
+    call = OutboundCall(credentials=ALICE)
     call.node.receive(challenged(call.invite, challenge("a"), challenge("b", "n2")))
     values = call.invite.headers.get_all("Proxy-Authorization")
     realms = {CredentialsHeader.parse(value).realm for value in values}
@@ -129,20 +136,20 @@ def test_several_challenges_in_one_response_are_all_answered() -> None:
 
 
 def test_the_realm_that_is_given_picks_its_challenge() -> None:
-    call = Call(credentials=Credentials("alice", "secret", realm="b"))
+    call = OutboundCall(credentials=Credentials("alice", "secret", realm="b"))
     call.node.receive(challenged(call.invite, challenge("a"), challenge("b", "n2")))
     (value,) = call.invite.headers.get_all("Proxy-Authorization")
     assert CredentialsHeader.parse(value).realm == "b"
 
 
 def test_a_lone_challenge_of_another_realm_is_answered_with_its_own() -> None:
-    call = Call(credentials=Credentials("alice", "secret", realm="b"))
+    call = OutboundCall(credentials=Credentials("alice", "secret", realm="b"))
     call.node.receive(challenged(call.invite, challenge("a")))
     assert credentials_in(call.invite).realm == "a"
 
 
 def test_of_two_algorithms_the_stronger_is_used() -> None:
-    call = Call(credentials=ALICE)
+    call = OutboundCall(credentials=ALICE)
     call.node.receive(
         challenged(
             call.invite,
@@ -158,19 +165,19 @@ def test_of_two_algorithms_the_stronger_is_used() -> None:
     "value", ["Basic realm=x", 'Digest realm="x", nonce="n", algorithm=ROT13', 'Digest realm="']
 )
 def test_a_challenge_that_we_cannot_read_or_answer_is_a_failure(value: str) -> None:
-    call = Call(credentials=ALICE)
+    call = OutboundCall(credentials=ALICE)
     call.node.receive(challenged(call.invite, value))
     assert call.node.event(InviteFailed).failure is Failure.UNAUTHORIZED
 
 
 def test_a_407_without_challenge_is_a_failure() -> None:
-    call = Call(credentials=ALICE)
+    call = OutboundCall(credentials=ALICE)
     call.node.receive(challenged(call.invite))
     assert call.node.event(InviteFailed).failure is Failure.UNAUTHORIZED
 
 
 def test_requests_in_the_call_carry_credentials_and_count_the_nonce() -> None:
-    call = Call(credentials=ALICE)
+    call = OutboundCall(credentials=ALICE)
     call.node.receive(challenged(call.invite, challenge()))
     call.hear(200, sdp=ANSWER)
     call.session.bye(now=call.node.now)
@@ -180,7 +187,7 @@ def test_requests_in_the_call_carry_credentials_and_count_the_nonce() -> None:
 
 
 def test_a_challenged_bye_is_sent_again_with_credentials() -> None:
-    call = Call(credentials=ALICE)
+    call = OutboundCall(credentials=ALICE)
     call.hear(200, sdp=ANSWER)
     call.session.bye(now=call.node.now)
     call.node.drain()
@@ -194,7 +201,7 @@ def test_a_challenged_bye_is_sent_again_with_credentials() -> None:
 
 
 def test_a_nonce_that_expired_within_the_call_is_replaced_even_if_nobody_calls_it_stale() -> None:
-    call = Call(credentials=ALICE)
+    call = OutboundCall(credentials=ALICE)
     call.node.receive(challenged(call.invite, challenge()))
     call.hear(200, sdp=ANSWER)
     call.session.bye(now=call.node.now)
@@ -204,7 +211,7 @@ def test_a_nonce_that_expired_within_the_call_is_replaced_even_if_nobody_calls_i
 
 
 def test_a_challenged_reinvite_is_sent_again_with_credentials() -> None:
-    call = Call(credentials=ALICE)
+    call = OutboundCall(credentials=ALICE)
     call.hear(200, sdp=ANSWER)
     call.session.reinvite(ANSWER, now=call.node.now)
     call.node.drain()

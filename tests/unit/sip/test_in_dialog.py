@@ -17,20 +17,16 @@ from ringback.sip.events import (
 from ringback.sip.message import Request
 from ringback.sip.session_states import SessionState
 from ringback.sip.transport import Flow, Hop
+from ringback.sip.uri import Uri
+from unit.sip.call_lab import Call, InboundCall, OutboundCall, established, peer_says
 from unit.sip.sipkit import GIVE_UP, PEER, answer_to
-from unit.sip.test_inbound_calls import Call as Inbound
-from unit.sip.test_outbound_calls import Call as Outbound
-from unit.sip.test_renegotiation import Call, peer_says
 
 DTMF = b"Signal=5\r\nDuration=160\r\n"
 
 
 @pytest.fixture(params=["inbound", "outbound"])
 def call(request: pytest.FixtureRequest) -> Call:
-    made: Call = Inbound().confirmed() if request.param == "inbound" else Outbound().answered()
-    made.node.take_events()
-    made.node.take_sent()
-    return made
+    return established(str(request.param))
 
 
 # ---- INFO ---------------------------------------------------------------------------------------
@@ -147,7 +143,7 @@ def test_what_we_do_not_do_is_refused_truthfully(call: Call, method: str, status
 
 
 def test_methods_of_interest_are_delivered_with_a_way_to_respond() -> None:
-    call = Inbound(config=EndpointConfig(interests=frozenset({"REFER"}))).confirmed()
+    call = InboundCall(config=EndpointConfig(interests=frozenset({"REFER"}))).confirmed()
     peer_says(call, "REFER", headers=[("Refer-To", "<sip:carol@example.com>")])
     event = call.node.event(InDialogRequest)
     assert event.session is call.session
@@ -190,8 +186,8 @@ def test_a_wrong_tag_is_another_dialog(call: Call) -> None:
 # ---- names for addresses ------------------------------------------------------------------------
 
 
-def named(host: str = "sbc.example.net") -> Inbound:
-    call = Inbound(headers=[("Record-Route", f"<sip:{host};lr>")]).confirmed()
+def named(host: str = "sbc.example.net") -> InboundCall:
+    call = InboundCall(headers=[("Record-Route", f"<sip:{host};lr>")]).confirmed()
     call.session.bye(now=call.node.now)
     call.node.drain()
     return call
@@ -235,9 +231,7 @@ def test_a_failed_hop_of_a_resolved_name_gives_way_to_the_next() -> None:
 
 
 def test_the_name_that_the_call_was_placed_to_is_where_it_was_answered_from() -> None:
-    from ringback.sip.uri import Uri
-
-    call = Outbound(target=Uri.parse("sip:bob@provider.example"))
+    call = OutboundCall(target=Uri.parse("sip:bob@provider.example"))
     call.hear(200, contact="<sip:bob@Provider.example>")
     ack = call.node.last("ACK")
     assert ack.destination == Flow(PEER)
@@ -246,7 +240,7 @@ def test_the_name_that_the_call_was_placed_to_is_where_it_was_answered_from() ->
 
 
 def test_an_ack_to_a_name_is_sent_when_it_is_resolved_and_again_for_each_2xx() -> None:
-    call = Outbound()
+    call = OutboundCall()
     call.hear(200, contact="<sip:bob@pbx.example>")
     call.hear(200, contact="<sip:bob@pbx.example>")
     assert call.node.take_sent() == ["INVITE"]
@@ -258,7 +252,7 @@ def test_an_ack_to_a_name_is_sent_when_it_is_resolved_and_again_for_each_2xx() -
 
 
 def test_an_ack_to_a_name_that_was_not_found_is_tried_again_with_the_next_2xx() -> None:
-    call = Outbound()
+    call = OutboundCall()
     call.hear(200, contact="<sip:bob@pbx.example>")
     first = call.node.event(ResolveNeeded)
     call.node.endpoint.resolved(first.key, (), call.node.now)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from ringback.sip.endpoint import EndpointConfig
 from ringback.sip.events import Cancelled, DropReason, IncomingInvite
-from ringback.sip.message import Request
 from ringback.sip.transport import Flow, Hop
+from unit.sip.call_lab import cancel_of
 from unit.sip.sipkit import (
     OFFER,
     PEER,
@@ -16,17 +16,6 @@ from unit.sip.sipkit import (
     invite_request,
     request_from,
 )
-
-
-def cancel_of(invite: Request, **changes: str) -> Request:
-    cancel = Request("CANCEL", invite.uri, invite.headers.copy())
-    cancel.headers.set("CSeq", f"{invite.cseq.number} CANCEL")
-    cancel.headers.remove("Content-Type")
-    cancel.headers.remove("Contact")
-    for name, value in changes.items():
-        cancel.headers.set(name, value)
-    return cancel
-
 
 # ---- requests -----------------------------------------------------------------------------------
 
