@@ -149,7 +149,6 @@ class RingbackHttpProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         self.connections.discard(self)
-        self.transport.set_protocol(asyncio.Protocol())
         self.transport.close()
         self.door.attach(call_id, connection, self._request())
 

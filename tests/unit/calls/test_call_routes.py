@@ -15,7 +15,7 @@ from ringback.calls.assembly import CallLimits
 from ringback.calls.routes import call_routes
 from ringback.core.errors import NotConfigured, Unauthenticated
 from ringback.core.http import HttpEdge, Principal, install_error_handlers
-from ringback.media.plane import TranscriptLine
+from ringback.media.plane import OpenSession, SessionOpened, TranscriptLine
 from unit.calls.fakes import ACCOUNT, HOSTED, LIMITS, CallLab, call_lab
 
 DIAL = {"platform": "sip", "meeting_url": "sip:+33612345678@sip.example.com"}
@@ -344,9 +344,23 @@ def test_the_same_request_with_the_same_key_places_one_call(tmp_path: Path) -> N
 
 def test_requests_at_the_same_time_place_one_call(tmp_path: Path) -> None:
     async def body(lab: CallLab, api: httpx2.AsyncClient) -> None:
-        answers = await asyncio.gather(
-            *(api.post("/api/call", json=DIAL, headers=once("k1")) for _ in range(5))
-        )
+        dialling, go_on, really_open = asyncio.Event(), asyncio.Event(), lab.plane.open
+
+        async def open_slowly(request: OpenSession) -> SessionOpened:
+            dialling.set()
+            await go_on.wait()
+            return await really_open(request)
+
+        lab.plane.open = open_slowly  # type: ignore[method-assign]
+        asking = [
+            asyncio.create_task(api.post("/api/call", json=DIAL, headers=once("k1")))
+            for _ in range(5)
+        ]
+        await dialling.wait()
+        for _ in range(10):
+            await lab.control.history.get(ACCOUNT, "call_none", 0)
+        go_on.set()
+        answers = await asyncio.gather(*asking)
         assert len({answer.json()["call_id"] for answer in answers}) == 1
         assert len(lab.connector.dialled) == 1
 

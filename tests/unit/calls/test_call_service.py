@@ -28,6 +28,8 @@ from ringback.media.plane import (
     DtmfReceived,
     HangUpRequested,
     MediaTimedOut,
+    OpenSession,
+    SessionOpened,
     StreamCommand,
     TranscriptLine,
     VoiceSpec,
@@ -635,20 +637,21 @@ def test_the_legs_own_report_completes_the_codes(tmp_path: Path) -> None:
 
 def test_media_that_opens_after_the_end_is_closed_again(tmp_path: Path) -> None:
     async def scenario(lab: CallLab) -> None:
-        def give_up(invite: str) -> None:
-            lab.control.service.sink.leg_ended(invite, Cause(EndReason.CALLER_CANCELLED))
+        opening, really_open = asyncio.Event(), lab.plane.open
 
-        slow_open = lab.plane.open
+        async def open_slowly(request: OpenSession) -> SessionOpened:
+            lab.control.service.sink.leg_ended(
+                request.session_id, Cause(EndReason.CALLER_CANCELLED)
+            )
+            await lab.settle()
+            assert lab.plane.closed == [request.session_id]
+            opening.set()
+            return await really_open(request)
 
-        async def open_slowly(request: object) -> object:
-            opened = await slow_open(request)  # type: ignore[arg-type]
-            give_up(opened.session_id)
-            return opened
-
-        lab.plane.open = open_slowly  # type: ignore[method-assign,assignment]
+        lab.plane.open = open_slowly  # type: ignore[method-assign]
         with pytest.raises(Unavailable):
             await lab.connector.call_in()
-        await lab.settle()
+        assert opening.is_set()
         assert lab.plane.sessions == set()
 
     run(tmp_path, scenario)
@@ -744,6 +747,16 @@ def test_calls_of_a_node_that_died_are_lost(tmp_path: Path) -> None:
         assert row.ended_at == START
 
     call_id = asyncio.run(die())
+    run(tmp_path, scenario)
+
+
+def test_the_calls_of_another_node_live_on(tmp_path: Path) -> None:
+    async def scenario(lab: CallLab) -> None:
+        call_id = await active_call(lab)
+        await lab.row(call_id)
+        assert await lab.control.history.bury("node_other", START) == 0
+        assert (await lab.row(call_id)).state == "active"
+
     run(tmp_path, scenario)
 
 
