@@ -16,7 +16,6 @@ from ringback.calls.states import Direction
 from ringback.calls.texts import MAX_IDENTITY, MAX_TARGET, one_line, recording_name
 from ringback.connectors.contract import DialRequest
 from ringback.core.clock import Clock
-from ringback.core.end_reason import EndReason
 from ringback.core.errors import InvalidRequest, NotConfigured, NotFound, RingbackError
 from ringback.core.ids import new_id
 
@@ -168,7 +167,8 @@ class Dialler:
             self._lifecycle.withdraw(entry)
             raise
         entry.leg = leg
-        if not entry.call.final:
+        cause = entry.call.cause
+        if cause is None:
             self._lifecycle.await_answer(entry, self._ring_timeout)
         elif not entry.leg_over:
-            await leg.hang_up(EndReason.CANCELLED)
+            await leg.hang_up(cause.reason)

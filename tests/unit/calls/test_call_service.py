@@ -34,7 +34,7 @@ from ringback.media.plane import (
     TranscriptLine,
     VoiceSpec,
 )
-from unit.calls.fakes import ACCOUNT, HOSTED, LIMITS, START, CallLab, call_lab
+from unit.calls.fakes import ACCOUNT, HOSTED, LIMITS, START, CallLab, FakeLeg, call_lab
 
 Scenario = Callable[[CallLab], Awaitable[None]]
 DIAL = PlaceCall("sip", "sip:+33612345678@sip.example.com")
@@ -301,6 +301,22 @@ def test_a_call_that_is_over_before_dial_returns_still_ends_once(tmp_path: Path)
     run(tmp_path, scenario)
 
 
+def test_a_call_that_we_end_before_dial_returns_is_hung_up_then(tmp_path: Path) -> None:
+    async def scenario(lab: CallLab) -> None:
+        def shut_down(leg: FakeLeg) -> None:
+            (entry,) = lab.control.registry
+            lab.control.lifecycle.hang_up(entry, EndReason.SHUTDOWN)
+
+        lab.connector.on_dial = shut_down
+        await lab.control.service.place(ACCOUNT, DIAL)
+        await lab.settle()
+        assert lab.connector.legs[0].told == ["hang_up shutdown"]
+        assert lab.states() == ["connecting", "ended"]
+        assert len(lab.control.registry) == 0
+
+    run(tmp_path, scenario)
+
+
 def test_a_dialled_call_that_reports_nothing_is_given_up(tmp_path: Path) -> None:
     async def scenario(lab: CallLab) -> None:
         await lab.control.service.place(ACCOUNT, DIAL)
@@ -493,6 +509,15 @@ def test_accepting_what_does_not_ring_conflicts(tmp_path: Path) -> None:
         lab.control.service.sink.leg_ringing(placed)
         with pytest.raises(Conflict):
             await lab.control.service.accept(ACCOUNT, placed)
+
+    run(tmp_path, scenario)
+
+
+def test_a_call_that_is_being_answered_cannot_be_refused(tmp_path: Path) -> None:
+    async def scenario(lab: CallLab) -> None:
+        leg = await lab.connector.call_in(auto_answer=True, obliging=False)
+        with pytest.raises(Conflict, match="being answered"):
+            lab.control.service.refuse(ACCOUNT, leg.call_id)
 
     run(tmp_path, scenario)
 
