@@ -98,6 +98,10 @@ class PolyphaseResampler:
         self._out_bytes += len(ready)
         return ready
 
+    def slack(self, samples: int) -> int:
+        """None when ``samples`` are whole blocks, else the output of a block."""
+        return self._filter.taps.shape[1] if samples % self._filter.block else 0
+
     def flush(self) -> bytes:
         """The rest, filtered as if silence followed; then a new stream begins."""
         owed = -(-self._in_bytes // 2 * self._to_hz // self._from_hz) * 2 - self._out_bytes

@@ -19,6 +19,8 @@ SAMPLE_BYTES = 2
 class _Engine(Protocol):
     def process(self, pcm: bytes) -> bytes: ...
 
+    def slack(self, samples: int) -> int: ...
+
     def flush(self) -> bytes: ...
 
 
@@ -44,6 +46,11 @@ class Resampler:
             raise ValueError(f"{len(pcm)} bytes are not whole 16-bit samples")
         return self._engine.process(pcm) if pcm else b""
 
+    def slack(self, samples: int) -> int:
+        """By how many samples later outputs may be shorter than the first few were, while
+        ``samples`` go in each time."""
+        return 0 if self._engine is None else self._engine.slack(samples)
+
     def flush(self) -> bytes:
         """The delayed rest; the next ``process`` starts a new stream."""
         return b"" if self._engine is None else self._engine.flush()
@@ -65,6 +72,9 @@ class _FfmpegResampler:
         frame.sample_rate = self._from_hz
         frame.planes[0].update(pcm)
         return _join(self._engine.resample(frame))
+
+    def slack(self, samples: int) -> int:
+        return 1
 
     def flush(self) -> bytes:
         rest = _join(self._engine.resample(None))
@@ -91,6 +101,7 @@ class FrameResampler:
         if self._out_bytes * 1000 != to_hz * frame_ms * SAMPLE_BYTES:
             raise ValueError(f"{frame_ms} ms at {to_hz} Hz are not whole samples")
         self._primed = from_hz == to_hz
+        self._slack = self._resampler.slack(from_hz * frame_ms // 1000) * SAMPLE_BYTES
         self._pending = b""
 
     def process(self, frame: bytes) -> bytes:
@@ -100,9 +111,7 @@ class FrameResampler:
         ready = self._pending + self._resampler.process(frame)
         if not self._primed:
             self._primed = True
-            ready = bytes(max(0, self._out_bytes - len(ready))) + ready
-        missing = self._out_bytes - len(ready)
-        if missing > 0:
-            ready += ready[-SAMPLE_BYTES:] * (missing // SAMPLE_BYTES)
+            lead = self._out_bytes - len(ready) + self._slack
+            ready = bytes(max(0, lead)) + ready
         self._pending = ready[self._out_bytes :]
-        return ready[: self._out_bytes]
+        return ready[: self._out_bytes].ljust(self._out_bytes, b"\0")

@@ -93,6 +93,53 @@ def test_neither_joint_clicks(pitch: float) -> None:
         assert biggest_step(around) <= 1.3 * biggest_step(b"".join(frames))
 
 
+@pytest.mark.parametrize("growth", [1.0025, 0.9975])
+@pytest.mark.parametrize("offset", range(0, 53, 7))
+def test_a_tone_that_swells_or_dies_is_continued_without_a_click(
+    growth: float, offset: int
+) -> None:
+    """Its last period does not fit to itself: each seam has to be smoothed."""
+    time = np.arange(800)
+    signal = 3000 * growth ** (time - 800.0) * np.sin(2 * np.pi * 150 * (time + offset) / 8000)
+    concealer = Concealer(8000)
+    frames = frames_of(np.rint(signal).astype(np.int16))
+    for frame in frames:
+        concealer.good(frame)
+    joined = frames[-1][-40:] + concealer.conceal(480)
+    assert biggest_step(joined) <= 1.1 * biggest_step(frames[-1])
+
+
+def test_the_likeliest_period_is_taken_and_not_the_loudest() -> None:
+    """A bang, 20 ms ago, is louder than the tone after it and nothing like it."""
+    noise = np.random.default_rng(1).integers(-20000, 20000, 640).astype(np.int16)
+    tone = np.frombuffer(tones.sine(200, 20, 8000), np.int16) // 4
+    concealer = Concealer(8000)
+    for frame in frames_of(np.concatenate([noise, tone])):
+        concealer.good(frame)
+    assert level.rms(concealer.conceal(80)) <= 1.1 * level.rms(tone.tobytes())
+
+
+def test_a_longer_gap_does_not_buzz() -> None:
+    """A single period of a noisy sound, repeated, is a buzz; three in turn are not."""
+    time = np.arange(1600)
+    noise = np.random.default_rng(1).standard_normal(1600)
+    signal = 4000 * np.sin(2 * np.pi * 80 * time / 8000) + 2000 * noise
+    concealer = Concealer(8000)
+    for frame in frames_of(np.rint(signal).astype(np.int16)):
+        concealer.good(frame)
+    made_up = np.frombuffer(concealer.conceal(440), np.int16).astype(np.float64)
+    piece = made_up[200:300]
+    later = [made_up[200 + lag : 300 + lag] for lag in range(80, 122)]
+    likeness = [piece @ each / np.sqrt((piece @ piece) * (each @ each)) for each in later]
+    assert max(likeness) < 0.97
+
+
+def test_the_next_gap_follows_on_what_was_played_in_the_last_one() -> None:
+    frames = frames_of(np.frombuffer(tones.sine(80, 400, 8000), np.int16))
+    heard = concealed(frames, [at in (8, 10) for at in range(len(frames))])
+    assert snr([frames[10][:160]], [heard[10][:160]]) > 20
+
+
 def test_a_long_gap_fades_to_silence_and_stays_silent() -> None:
     concealer = Concealer(8000)
     for frame in frames_of(voiced(120, 1)):

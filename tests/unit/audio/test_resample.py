@@ -122,6 +122,20 @@ def test_every_frame_in_is_exactly_one_frame_out(from_hz: int, to_hz: int) -> No
     assert tones.goertzel(settled(b"".join(out), to_hz), 400, to_hz) == pytest.approx(-20, abs=0.1)
 
 
+@pytest.mark.parametrize(("from_hz", "to_hz"), [*RATES, (44100, 8000), (8000, 11200)])
+def test_frames_are_the_stream_itself_after_a_first_silence(from_hz: int, to_hz: int) -> None:
+    tone = tones.sine(400, 1000, from_hz)
+    frame_stream = FrameResampler(from_hz, to_hz)
+    out = b"".join(frame_stream.process(frame) for frame in frames(tone, from_hz))
+    plain = Resampler(from_hz, to_hz)
+    reference = b"".join(plain.process(frame) for frame in frames(tone, from_hz))
+    lead = len(out) - len(out.lstrip(b"\0"))
+    lead -= lead % 2
+    aligned = reference.lstrip(b"\0") if reference[:2] == b"\0\0" else reference
+    assert lead <= to_hz // 100 * 2
+    assert aligned.startswith(out[lead:])
+
+
 def test_the_delay_of_frames_is_a_few_milliseconds() -> None:
     click = bytearray(24000 * 2)
     click[24000:24002] = (30000).to_bytes(2, "little")

@@ -110,6 +110,23 @@ def test_a_long_press_goes_on_in_a_new_segment_rfc4733_2513() -> None:
     assert receive(DtmfReceiver(), 7, steps) == [f"7:{(0xFFFF + 8000) // 8}"]
 
 
+def test_a_segment_counts_whole_when_its_last_packets_were_lost() -> None:
+    steps = [(1000, 60000, False), (1000 + 0xFFFF, 800, True)]
+    assert receive(DtmfReceiver(), 7, steps) == [f"7:{(0xFFFF + 800) // 8}"]
+
+
+def test_the_same_key_seconds_later_is_no_segment_of_a_short_press() -> None:
+    receiver = DtmfReceiver()
+    receive(receiver, 1, PRESS[:3])
+    assert receive(receiver, 1, [(1000 + 60000, 160, False)]) == ["1:60"]
+
+
+def test_the_duration_is_the_longest_that_was_said() -> None:
+    receiver = DtmfReceiver()
+    receive(receiver, 1, [PRESS[2], PRESS[1]], now=1.0)
+    assert receiver.poll(2.0) == DtmfEvent("1", 60)
+
+
 def test_a_long_press_may_wrap_its_duration() -> None:
     steps = [(1000, 65000, False), (1000, 500, False), (1000, 65500, False), (1000, 900, True)]
     assert receive(DtmfReceiver(), 7, steps) == [f"7:{(0x10000 + 900) // 8}"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -151,7 +153,7 @@ class OneNumbering(Network):
 
     @invariant()
     def plays_in_order_and_once(self) -> None:
-        assert all(one < next_ for one, next_ in zip(self.played, self.played[1:], strict=False))
+        assert all(one < following for one, following in itertools.pairwise(self.played))
 
     @invariant()
     def accounts_for_every_packet(self) -> None:
