@@ -273,13 +273,13 @@ async def trunks(settings: Settings) -> AsyncIterator[Finding]:
     except RingbackError as error:
         yield Finding(Level.NOTE, "Trunks", error.message, error.hint)
         return
-    rows = answer if isinstance(answer, list) else answer["trunks"]
-    for trunk in rows:
-        good = trunk["status"] == "registered" or trunk["mode"] == "ip_allowlist"
+    for trunk in answer["items"]:
+        registration = trunk["registration"]
+        good = registration["status"] == "registered" or trunk["mode"] == "ip_allowlist"
         yield Finding(
             Level.GOOD if good else Level.BAD,
             f"Trunk {trunk['name']}",
-            f"{trunk['status']}" + (f": {trunk['reason']}" if trunk.get("reason") else ""),
+            ": ".join(filter(None, (registration["status"], registration.get("reason")))),
         )
 
 

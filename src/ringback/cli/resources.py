@@ -25,8 +25,13 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None and value != []}
 
 
-def _listed(answer: Any, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = answer if isinstance(answer, list) else answer[name]
+def _listed(api: ApiClient, path: str) -> list[dict[str, Any]]:
+    """All pages of a list."""
+    page = api.get(path, limit="100")
+    rows: list[dict[str, Any]] = page["items"]
+    while cursor := page["next_cursor"]:
+        page = api.get(path, limit="100", cursor=cursor)
+        rows += page["items"]
     return rows
 
 
@@ -88,7 +93,7 @@ def add_trunk(
 def list_trunks(url: Url = None, key: Key = None) -> None:
     """Show the trunks, whether they are registered, and if not, why."""
     with ApiClient(url, key) as api:
-        rows = _listed(api.get("/api/trunks"), "trunks")
+        rows = _listed(api, "/api/trunks")
     table(
         ["id", "name", "mode", "server", "status", "reason"],
         [
@@ -97,8 +102,8 @@ def list_trunks(url: Url = None, key: Key = None) -> None:
                 _text(t["name"]),
                 _text(t["mode"]),
                 _text(t["host"]) + (f":{t['port']}" if t.get("port") else ""),
-                _text(t["status"]),
-                _text(t.get("reason")),
+                _text(t["registration"]["status"]),
+                _text(t["registration"].get("reason")),
             ]
             for t in rows
         ],
@@ -109,7 +114,7 @@ def list_trunks(url: Url = None, key: Key = None) -> None:
 def list_presets(url: Url = None, key: Key = None) -> None:
     """Show the providers whose settings are known."""
     with ApiClient(url, key) as api:
-        rows = _listed(api.get("/api/trunk-presets"), "presets")
+        rows = _listed(api, "/api/trunk-presets")
     table(
         ["id", "name", "server", "notes"],
         [[_text(p.get(k)) for k in ("id", "name", "host", "notes")] for p in rows],
@@ -155,7 +160,7 @@ def add_number(
 def list_numbers(url: Url = None, key: Key = None) -> None:
     """Show the numbers and who answers them."""
     with ApiClient(url, key) as api:
-        rows = _listed(api.get("/api/phone-numbers"), "phone_numbers")
+        rows = _listed(api, "/api/phone-numbers")
     columns = ["id", "number", "label", "agent_id", "trunk_id", "auto_answer"]
     table(columns, [[_text(n.get(c)) for c in columns] for n in rows])
 
@@ -199,7 +204,7 @@ def add_agent(
 def list_agents(url: Url = None, key: Key = None) -> None:
     """Show the agents."""
     with ApiClient(url, key) as api:
-        rows = _listed(api.get("/api/agents"), "agents")
+        rows = _listed(api, "/api/agents")
     columns = ["id", "name", "mode", "brain"]
     table(columns, [[_text(a.get(c)) for c in columns] for a in rows])
 
@@ -240,7 +245,7 @@ def add_key(
 def list_keys(url: Url = None, key: Key = None) -> None:
     """Show the API keys (their beginnings)."""
     with ApiClient(url, key) as api:
-        rows = _listed(api.get("/api/api-keys"), "api_keys")
+        rows = _listed(api, "/api/api-keys")
     columns = ["id", "prefix", "name", "created_at", "last_used_at"]
     table(columns, [[_text(k.get(c)) for c in columns] for k in rows])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from interop.peers.process import PeerFailed, Process, free_port
 
 API_KEY = "rb_live_interop_0123456789abcdefghijklmnop"
-RTP_PAIRS = 400
+RTP_PAIRS = 1000
 
 
 def free_rtp_range(pairs: int = RTP_PAIRS) -> str:
@@ -129,7 +130,8 @@ class EventStream:
     """The account's events, read by a thread from the moment of opening."""
 
     def __init__(self, url: str) -> None:
-        self._socket = connect(url, proxy=None)
+        self._exits = contextlib.ExitStack()
+        self._socket = self._exits.enter_context(connect(url, proxy=None))
         self._events: list[dict[str, Any]] = []
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -186,5 +188,5 @@ class EventStream:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._socket.close()
+        self._exits.close()
         self._reader.join(5)

@@ -79,11 +79,11 @@ request_route {{
     }}
     consume_credentials();
     xlog("L_WARN", "OUTBOUND to=$rU from=$fU pai=$hdr(P-Asserted-Identity)\\n");
-    if ($rU =~ "5550001$") {{ t_reply("486", "Busy Here"); exit; }}
-    if ($rU =~ "5550002$") {{ t_reply("603", "Decline"); exit; }}
+    if ($rU =~ "5550001$") {{ send_reply("486", "Busy Here"); exit; }}
+    if ($rU =~ "5550002$") {{ send_reply("603", "Decline"); exit; }}
     if ($rU =~ "5550003$") {{ $du = "sip:127.0.0.1:{silent}"; t_relay(); exit; }}
-    if ($rU =~ "5550004$") {{ t_reply("404", "Not Found"); exit; }}
-    if ($rU =~ "5550005$") {{ t_reply("503", "Service Unavailable"); exit; }}
+    if ($rU =~ "5550004$") {{ send_reply("404", "Not Found"); exit; }}
+    if ($rU =~ "5550005$") {{ send_reply("503", "Service Unavailable"); exit; }}
     $du = "sip:127.0.0.1:{callee}";
     t_relay();
 }}
