@@ -19,7 +19,7 @@ from ringback.sip.endpoint_core import EndpointCore
 from ringback.sip.errors import ParseError
 from ringback.sip.events import DropReason, Event
 from ringback.sip.invite_session import InviteRequest, InviteSession
-from ringback.sip.message import Request, Response, parse_message
+from ringback.sip.message import Request, Response, parse_message, request_fragment
 from ringback.sip.out_of_dialog import OutgoingRequest
 from ringback.sip.outbound_session import OutboundSession
 from ringback.sip.registration import Registration, RegistrationRequest
@@ -80,8 +80,9 @@ class SipEndpoint:
         try:
             message = parse_message(data)
         except ParseError as error:
-            if error.fragment is not None:
-                self._requests.refuse_unreadable(error.fragment, error, flow)
+            fragment = request_fragment(error)
+            if fragment is not None:
+                self._requests.refuse_unreadable(fragment, error, flow)
             else:
                 self._core.drop(DropReason.UNPARSABLE, flow, str(error))
             return

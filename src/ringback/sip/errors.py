@@ -17,11 +17,6 @@ No parser of this package raises anything but :class:`ParseError` for any input.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ringback.sip.message import RequestFragment
-
 
 class SipError(Exception):
     """Base of the errors of the SIP message layer."""
@@ -45,7 +40,7 @@ class ParseError(SipError):
         self.message = message
         self.header = header
         self.position = position
-        self.fragment: RequestFragment | None = None
+        self.fragment: object | None = None
 
     def __str__(self) -> str:
         where = f"{self.header}: " if self.header else ""

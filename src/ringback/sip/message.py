@@ -384,6 +384,11 @@ class RequestFragment:
         return cls(method, headers, top)
 
 
+def request_fragment(error: ParseError) -> RequestFragment | None:
+    """What could be read of the request that ``error`` is about, if it can be answered."""
+    return error.fragment if isinstance(error.fragment, RequestFragment) else None
+
+
 def parse_message(data: bytes) -> Request | Response:
     """Read one datagram. Raises :class:`ParseError`.
 

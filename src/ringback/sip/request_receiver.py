@@ -22,7 +22,6 @@ from ringback.sip.validation import (
     rejection_of,
     validate_request,
 )
-from ringback.sip.via import Via
 
 _WITH_SDP = frozenset({"INVITE", "UPDATE"})
 
@@ -61,13 +60,16 @@ class RequestReceiver:
         """Answer what cannot be taken apart, without a transaction; drop what cannot be
         answered."""
         self._core.drop(DropReason.UNPARSABLE, flow, str(error))
-        try:
-            via = Via.parse(request.headers.elements("Via")[0])
-        except (ParseError, IndexError):
+        fragment = (
+            request
+            if isinstance(request, RequestFragment)
+            else RequestFragment.of(request.method, request.headers)
+        )
+        if fragment is None:
             return
         response = rejection_of(error).response_to(request, self._core.new_token())
         if response is not None:
-            self._core.send(Transmission(reply_flow(via, flow), bytes(response)))
+            self._core.send(Transmission(reply_flow(fragment.top_via, flow), bytes(response)))
 
     # ---- ACK ----------------------------------------------------------------------------------
 

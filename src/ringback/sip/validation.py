@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ringback.sip.errors import HeaderError, ParseError
-from ringback.sip.message import Message, Request, RequestFragment, Response
+from ringback.sip.message import Message, Request, RequestFragment, Response, request_fragment
 from ringback.sip.params import Params
 from ringback.sip.status import default_reason
 
@@ -83,9 +83,10 @@ def response_to_error(error: ParseError, to_tag: str | None = None) -> Response 
 
     ``None`` where none is owed or none can be sent: count it and drop it.
     """
-    if error.fragment is None:
+    fragment = request_fragment(error)
+    if fragment is None:
         return None
-    return rejection_of(error).response_to(error.fragment, to_tag)
+    return rejection_of(error).response_to(fragment, to_tag)
 
 
 def validate_request(request: Request, accepts: Acceptance) -> Rejection | None:

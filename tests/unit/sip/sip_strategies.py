@@ -17,6 +17,13 @@ texts = st.text(
 ) | st.binary(max_size=8).map(
     lambda data: data.translate(None, b"\r\n").decode("utf-8", "surrogateescape")
 )
+
+
+def as_on_the_wire(text: str) -> str:
+    """Stray bytes that happen to make up a character are that character once they are read."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+
+
 users = texts.filter(bool)
 ports = st.none() | st.integers(0, 65535)
 hosts = st.one_of(
@@ -91,7 +98,7 @@ def header_lists(draw: st.DrawFn, method: str) -> Headers:
     for name, value in draw(st.lists(st.tuples(tokens, texts), max_size=4)):
         # Names that mean something to the framing, and raw NULs, are left out.
         if name.lower() not in ("l", "content-length"):
-            headers.add(f"X-{name}", value.replace("\x00", ""))
+            headers.add(f"X-{name}", as_on_the_wire(value.replace("\x00", "")))
     return headers
 
 
@@ -103,6 +110,6 @@ def requests(draw: st.DrawFn) -> Request:
 
 @st.composite
 def responses(draw: st.DrawFn) -> Response:
-    reason = draw(texts).replace("\x00", "").strip(" \t")
+    reason = as_on_the_wire(draw(texts).replace("\x00", "").strip(" \t"))
     headers = draw(header_lists(draw(tokens)))
     return Response(draw(st.integers(100, 699)), reason, headers, draw(st.binary(max_size=64)))

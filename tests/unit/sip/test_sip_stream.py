@@ -13,7 +13,7 @@ from ringback.sip.errors import (
     TooManyHeaders,
 )
 from ringback.sip.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_HEADER_COUNT
-from ringback.sip.message import Request
+from ringback.sip.message import Request, request_fragment
 from ringback.sip.stream import (
     PING,
     PONG,
@@ -101,8 +101,9 @@ def test_a_malformed_message_is_skipped_and_the_stream_goes_on() -> None:
     wrong = MESSAGE.replace(b"Call-ID: x", b"Call-ID x")
     first, second = StreamFramer().feed(wrong + MESSAGE)
     assert isinstance(first, Malformed)
-    assert first.error.fragment is not None
-    assert first.error.fragment.method == "OPTIONS"
+    fragment = request_fragment(first.error)
+    assert fragment is not None
+    assert fragment.method == "OPTIONS"
     assert isinstance(second, MessageReceived)
 
 
@@ -114,7 +115,7 @@ def test_without_a_usable_length_the_stream_is_broken(line: bytes) -> None:
     error = broken(framer.feed(HEAD + line + b"\r\n" + MESSAGE))
     assert isinstance(error, FramingError)
     assert error.header == "Content-Length"
-    assert error.fragment is not None
+    assert request_fragment(error) is not None
     assert framer.is_broken
     assert framer.buffered == 0
     assert framer.feed(MESSAGE) == []
@@ -122,7 +123,7 @@ def test_without_a_usable_length_the_stream_is_broken(line: bytes) -> None:
 
 def test_what_is_not_sip_breaks_the_stream_without_anything_to_answer_to() -> None:
     error = broken(StreamFramer().feed(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
-    assert error.fragment is None
+    assert request_fragment(error) is None
 
 
 def test_a_body_beyond_the_limit_breaks_the_stream_before_it_is_held() -> None:
@@ -144,8 +145,9 @@ def test_headers_without_end_break_the_stream_at_the_limit() -> None:
     assert fed <= MAX_HEADER_BYTES + 2 * len(chunk)
     error = broken(events)
     assert isinstance(error, HeadersTooLarge)
-    assert error.fragment is not None
-    assert error.fragment.headers.get("Call-ID") == "x"
+    fragment = request_fragment(error)
+    assert fragment is not None
+    assert fragment.headers.get("Call-ID") == "x"
 
 
 def test_too_many_headers_break_the_stream() -> None:

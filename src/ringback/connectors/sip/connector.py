@@ -22,7 +22,7 @@ from ringback.connectors.sip.outbound import OutboundLeg
 from ringback.connectors.sip.registrations import Registrations
 from ringback.connectors.sip.stack import SipStack
 from ringback.core.end_reason import EndReason
-from ringback.core.errors import UpstreamFailed
+from ringback.core.errors import RingbackError, UpstreamFailed
 from ringback.media.plane import MediaPlane
 from ringback.net.resolver import Resolver, Target
 from ringback.sip.events import (
@@ -130,7 +130,7 @@ class SipConnector:
             case RegistrationChanged():
                 self._registrations.changed(event)
             case ResolveNeeded():
-                self._spawn(self._registrations.resolve(event))
+                self._spawn(self._resolve(event))
             case Dropped() | OutOfDialogRequest() | ResponseReceived():
                 pass
             case _:
@@ -153,6 +153,18 @@ class SipConnector:
     def _forget(self, leg: SipLeg) -> None:
         if leg.session is not None:
             self._legs.pop(leg.session.id, None)
+
+    async def _resolve(self, event: ResolveNeeded) -> None:
+        """Find the hops that the core asks for: of a registrar, or of a name in a dialog's Contact
+        or Record-Route."""
+        failure, hops = "", tuple[Hop, ...]()
+        try:
+            found = await self._registrations.hops_of(event.key)
+            hops = tuple(await self._resolver.resolve(event.uri)) if found is None else found
+        except RingbackError as error:
+            failure = error.message
+        self._stack.endpoint.resolved(event.key, hops, self._stack.now(), failure=failure)
+        self._stack.pump()
 
     # ---- HopFinder --------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -12,14 +11,13 @@ from ringback.connectors.sip.directory import SipDirectory, TrunkAccount
 from ringback.connectors.sip.leg import SipDriver
 from ringback.connectors.sip.outbound import HopFinder, credentials_of, routes_of
 from ringback.connectors.sip.terms import CONTACT_TOKEN
-from ringback.core.errors import RingbackError
-from ringback.sip.events import ResolveNeeded
 from ringback.sip.registration import (
     Registration,
     RegistrationChanged,
     RegistrationRequest,
     RegistrationStatus,
 )
+from ringback.sip.transport import Hop
 from ringback.sip.uri import Uri
 
 log = structlog.get_logger(__name__)
@@ -74,22 +72,14 @@ class Registrations:
             kept.trunk.id, event.status.value, event.reason, event.expires
         )
 
-    async def resolve(self, event: ResolveNeeded) -> None:
-        """Answer the core's question where a registrar is: at the trunk's host, whatever domain
-        its addresses carry."""
-        trunk = next((k.trunk for k in self._kept.values() if k.registration.id == event.key), None)
-        now: Callable[[], float] = self._driver.now
-        try:
-            if trunk is None:
-                raise LookupError
-            hops = await self._hops.trunk_hops(trunk)
-        except LookupError:
-            self._driver.endpoint.resolved(event.key, (), now(), failure="the trunk is gone")
-        except RingbackError as error:
-            self._driver.endpoint.resolved(event.key, (), now(), failure=error.message)
-        else:
-            self._driver.endpoint.resolved(event.key, hops, now())
-        self._driver.pump()
+    async def hops_of(self, key: str) -> tuple[Hop, ...] | None:
+        """Where the registrar of the registration ``key`` is: at the trunk's host, whatever domain
+        its addresses carry. ``None``: no registration has this key.
+
+        Raises ``UpstreamFailed`` when the name cannot be resolved.
+        """
+        trunk = next((k.trunk for k in self._kept.values() if k.registration.id == key), None)
+        return None if trunk is None else await self._hops.trunk_hops(trunk)
 
     async def stop(self) -> None:
         """Unregister everything, waiting a moment for the registrars to say so."""
