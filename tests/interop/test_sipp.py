@@ -22,12 +22,12 @@ def settled(gateway: Gateway) -> dict[str, float]:
 
 
 def test_sipps_caller_completes_every_call(gateway: Gateway, tmp_path: Path) -> None:
-    sipp = Sipp(
+    with Sipp(
         tmp_path / "uac", "-sn", "uac", "-s", "demo", "-m", str(CALLS), "-r", str(RATE),
         "-d", "200", "-timeout", "60s", remote=f"127.0.0.1:{gateway.sip_port}",
-    )  # fmt: skip
-    assert sipp.process.wait(70) == 0, sipp.error_text() + sipp.process.output[-2000:]
-    assert sipp.figures()["FailedCall(C)"] == "0"
+    ) as sipp:  # fmt: skip
+        assert sipp.process.wait(70) == 0, sipp.error_text() + sipp.process.output[-2000:]
+        assert sipp.figures()["FailedCall(C)"] == "0"
     assert settled(gateway)["ringback_calls_live"] == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Self
 
 from interop.peers.process import Process, free_port, program
 
@@ -35,3 +36,9 @@ class Sipp:
 
     def stop(self) -> None:
         self.process.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
