@@ -25,6 +25,8 @@ from ringback.core.database import Base, Database
 MAX_PENDING = 20_000
 """Rows that may wait for the database before the node takes no new calls."""
 RETRY_SECONDS = 1.0
+LAST_RETRY_SECONDS = 0.1
+"""Between tries while the node stops, until it cuts them off."""
 
 _CALLS: Table = Base.metadata.tables[CallRow.__tablename__]
 _LINES: Table = Base.metadata.tables[TranscriptRow.__tablename__]
@@ -49,6 +51,7 @@ class Journal:
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._spilled = False
+        self._outage = False
         self.failures = 0
         """Batches that the database did not take at the first try."""
         self.rejected = 0
@@ -141,6 +144,9 @@ class Journal:
         except Exception as error:
             await self._try_later(error)
             return
+        if self._outage:
+            self._outage = False
+            log.info("journal_recovered", rows=len(self._writing))
         self._writing = Batch()
         self._settle(number)
 
@@ -176,15 +182,19 @@ class Journal:
 
     async def _try_later(self, error: Exception) -> None:
         self.failures += 1
-        log.warning("journal_delayed", rows=len(self._writing), error=str(error))
+        if not self._outage:
+            self._outage = True
+            log.warning("journal_delayed", rows=len(self._writing), error=str(error))
         self._waiting.put_back(self._writing)
         self._writing = Batch()
-        try:
-            await asyncio.wait_for(self._stopping.wait(), self._retry_seconds)
-        except TimeoutError:
+        if self._stopping.is_set():
+            await asyncio.sleep(min(self._retry_seconds, LAST_RETRY_SECONDS))
             return
-        # Stopping: keep trying, at a pace that leaves the loop free, until stop() cuts it off.
-        await asyncio.sleep(min(self._retry_seconds, 0.1))
+        try:
+            async with asyncio.timeout(self._retry_seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
 
     def _settle(self, number: int) -> None:
         self._durable = number
