@@ -190,6 +190,21 @@ def test_a_caller_faster_than_the_recogniser_loses_turns_and_not_the_call() -> N
 
 
 @needs_extra
+def test_after_a_minute_of_silence_the_words_are_still_heard() -> None:
+    async def scenario(connection: LocalConnection) -> None:
+        stream = connection.speech_to_text({}, "en").open(8000, "en", HINTS)
+        results = stream.results()
+        for _ in range(60):
+            stream.push(bytes(16_000))
+        stream.push(await over_the_telephone(connection, "What time is it?"))
+        stream.end_of_speech()
+        assert (await anext(results)).text == "what time is it"
+        await results.aclose()
+
+    run(scenario)
+
+
+@needs_extra
 def test_it_listens_to_english_only() -> None:
     with pytest.raises(NotConfigured, match="English only"):
         connect().speech_to_text({}, "de")

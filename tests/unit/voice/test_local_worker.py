@@ -181,6 +181,15 @@ def test_more_requests_than_may_wait_are_refused_and_counted() -> None:
     with_worker(scenario)
 
 
+def test_an_answered_request_waits_no_longer() -> None:
+    async def scenario(running: WorkerProcess) -> None:
+        for _ in range(MAX_WAITING + 5):
+            await running.request({})
+        assert running.refused == 0
+
+    with_worker(scenario)
+
+
 def test_a_request_given_up_does_not_disturb_the_next() -> None:
     async def scenario(running: WorkerProcess) -> None:
         await running.warm_up()

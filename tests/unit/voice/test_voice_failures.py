@@ -209,6 +209,21 @@ def test_a_transcript_that_never_comes_is_given_up() -> None:
     run_virtual(scenario())
 
 
+def test_a_transcript_in_time_leaves_no_deadline_behind() -> None:
+    async def scenario() -> None:
+        call = Call()
+        stt = ScriptedStt("hello", delay_ms=500)
+        session = new_session(call, stt=stt, model=ScriptedModel("Hi."), silence_timeout=None)
+        session.start()
+        call.caller.speaks(400)
+        await pass_time(30_000)
+        assert call.said == [("caller", "hello"), ("agent", "Hi.")]
+        assert not stt.streams[0].closed
+        await call.over(session)
+
+    run_virtual(scenario())
+
+
 def test_a_recogniser_that_cannot_be_opened_is_tried_again_at_the_next_turn() -> None:
     async def scenario() -> None:
         call = Call()

@@ -172,7 +172,7 @@ async def test_a_question_cut_short_by_a_noise_is_answered_all_the_same() -> Non
 async def test_two_turns_in_a_row_are_answered_once_with_both() -> None:
     call = Call()
     model = ScriptedModel("Yes to both.")
-    stt = ScriptedStt("first", "second", delay_ms=1000)
+    stt = ScriptedStt("first", "second", delay_ms=1500)
     session = new_session(call, stt=stt, model=model)
     session.start()
     call.caller.speaks(400)
@@ -407,6 +407,21 @@ async def test_closing_twice_and_speaking_after_the_end_change_nothing() -> None
     await session.close()
     assert call.ports == []
     assert len(asyncio.all_tasks()) == 1
+    await call.over(session)
+
+
+@in_virtual_time
+async def test_a_closed_session_leaves_the_bridge_of_a_call_that_goes_on() -> None:
+    call = Call()
+    session = new_session(call, listen=False)
+    session.start()
+    session.say("One two three four five.")
+    await pass_time(200)
+    await session.close()
+    assert call.bridge.ports == ()
+    heard = len(call.caller.heard)
+    await pass_time(200)
+    assert not any(call.caller.heard[heard:])
     await call.over(session)
 
 

@@ -17,7 +17,7 @@ MAX_CACHED_CHARACTERS = 300
 CHUNK_MS = 200
 
 MAX_UTTERANCE_MS = 40_000
-"""Audio of one utterance that is recognised; what comes after it is dropped."""
+"""Audio of one utterance that is recognised: the last of it, when there is more."""
 MAX_UTTERANCES = 8
 """Utterances of one call that wait; more are answered with nothing heard."""
 
@@ -115,10 +115,12 @@ class LocalSttStream:
         self.dropped_utterances = 0
 
     def push(self, pcm: bytes) -> None:
-        room = self._max_bytes - len(self._audio)
-        self._audio += pcm[:room]
+        self._audio += pcm
         self._pushed += len(pcm)
-        self.dropped_bytes += max(0, len(pcm) - room)
+        excess = len(self._audio) - self._max_bytes
+        if excess > 0:
+            del self._audio[:excess]
+            self.dropped_bytes += excess
 
     def end_of_speech(self) -> None:
         audio, self._audio = bytes(self._audio), bytearray()

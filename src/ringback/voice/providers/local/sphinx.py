@@ -134,6 +134,8 @@ class Recogniser:
     def _decode(self, audio: bytes, search: str) -> _Result:
         decoder = self._decoder
         decoder.activate_search(search)
+        # Nothing of what was heard before (another caller, perhaps) may count here.
+        decoder.reinit_feat()
         decoder.start_utt()
         decoder.process_raw(audio, no_search=False, full_utt=True)
         decoder.end_utt()
@@ -165,9 +167,10 @@ def _levelled(samples: Samples) -> Samples:
     size = MODEL_RATE * _FRAME_MS // 1000
     frames = samples[: samples.size // size * size].reshape(-1, size)
     levels = np.sqrt(np.mean(frames**2, axis=1))
-    loud = float(np.percentile(levels, 90))
-    if loud <= 0:
+    peak = float(levels.max(initial=0.0))
+    if peak <= 0:
         return samples
+    loud = float(np.percentile(levels[levels > peak * QUIET_SHARE], 90))
     heard = np.flatnonzero(levels > loud * QUIET_SHARE)
     speech = samples[heard[0] * size : (heard[-1] + 1) * size]
     return speech * min(MAX_GAIN, SPEECH_RMS / loud)

@@ -25,7 +25,7 @@ INSTALL = 'pip install "ringback[local-voice]"'
 
 QUALITY_WARNING = (
     "Local speech recognition (pocketsphinx) is there to try things out: over a telephone it gets "
-    "expected phrases mostly right and of free speech only about one word in three. Use another "
+    "expected phrases mostly right and of free speech at most one word in five. Use another "
     "stt provider for real callers."
 )
 
