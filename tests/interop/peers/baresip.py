@@ -86,8 +86,12 @@ class Baresip:
         (folder / "accounts").write_text(f"<sip:{user}@{host}>;{account};answermode={mode}\n")
         self.uri = f"sip:{user}@127.0.0.1:{self.sip_port}"
         self.process = Process([binary, "-f", folder], cwd=folder)
-        self.process.wait_for("baresip is ready")
-        self._socket = socket.create_connection(("127.0.0.1", control_port), timeout=10)
+        try:
+            self.process.wait_for("baresip is ready")
+            self._socket = socket.create_connection(("127.0.0.1", control_port), timeout=10)
+        except (PeerFailed, OSError):
+            self.process.stop()
+            raise
         self._socket.settimeout(None)
         self._messages: list[dict[str, Any]] = []
         self._changed = threading.Condition()
