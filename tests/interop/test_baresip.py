@@ -28,11 +28,9 @@ def test_a_softphone_talks_with_the_demo_agent(
         events.wait_state(call_id, "ended")
         call = gateway.call(call_id)
         assert call["end_reason"] == "caller_hangup"
-        assert [line.partition("]")[0] for line in call["transcript"]][:3] == [
-            "[agent",
-            "[caller",
-            "[agent",
-        ]
+        speakers = [line.partition("]")[0] for line in call["transcript"]]
+        assert speakers[0] == "[agent"
+        assert speakers[-2:] == ["[caller", "[agent"]
 
         caller, agent = sound.stereo(gateway.api.get(f"/api/call/{call_id}/recording").content)
         assert sound.loud_seconds(caller) > 0.4

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import importlib.util
 import ipaddress
 import os
 import resource
@@ -29,6 +28,7 @@ from ringback.core.settings import Settings, load_settings
 from ringback.net.public_address import PublicAddress, is_private
 from ringback.net.routes import local_address_towards
 from ringback.net.rtp_ports import RtpPorts
+from ringback.voice.factory import available
 
 FREE_DISK_WANTED = 1 << 30
 """Bytes: a day of one line's recordings in stereo."""
@@ -242,22 +242,11 @@ async def disk(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def voices(settings: Settings) -> AsyncIterator[Finding]:
-    missing = [
-        name for name in ("espeakng_loader", "pocketsphinx") if not importlib.util.find_spec(name)
-    ]
-    if missing:
-        yield Finding(
-            Level.NOTE,
-            "Local voice",
-            f"not installed ({', '.join(missing)}): the demo agent cannot talk",
-            "pip install 'ringback[local-voice]' (GPL parts, see the README).",
-        )
-    else:
-        yield Finding(
-            Level.GOOD,
-            "Local voice",
-            "installed (speech recognition is a rough one, good for trying out only)",
-        )
+    for vendor in available().vendors:
+        if vendor.missing:
+            yield Finding(Level.NOTE, f"Voice {vendor.name}", "not installed", vendor.missing)
+        else:
+            yield Finding(Level.GOOD, f"Voice {vendor.name}", vendor.caution or "installed")
 
 
 # ---- trunks ---------------------------------------------------------------------------------

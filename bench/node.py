@@ -1,0 +1,115 @@
+"""A gateway to measure: `ringback serve` in a process of its own, on a core of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any, Self
+
+LOCALHOST = "127.0.0.1"
+KEY = "a-key-for-the-bench-only"
+DID = "+33612345678"
+RTP_PORTS = "20000-31999"
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((LOCALHOST, 0))
+        return int(probe.getsockname()[1])
+
+
+class Node:
+    """Started by entering it; ``core`` is the processor it is bound to."""
+
+    def __init__(self, data: Path, core: int = 0, **settings: str) -> None:
+        self.http_port = free_port(socket.SOCK_STREAM)
+        self.sip_port = free_port(socket.SOCK_DGRAM)
+        self._data = data
+        self._core = core
+        self._settings = {
+            "DATA_DIR": str(data),
+            "HTTP_HOST": LOCALHOST,
+            "HTTP_PORT": str(self.http_port),
+            "SIP_HOST": LOCALHOST,
+            "SIP_PORT": str(self.sip_port),
+            "RTP_PORTS": RTP_PORTS,
+            "API_KEY": KEY,
+            "LOG_LEVEL": "warning",
+        } | {name.upper(): value for name, value in settings.items()}
+
+    def __enter__(self) -> Self:
+        env = {k: v for k, v in os.environ.items() if not k.startswith("RINGBACK_")}
+        env |= {f"RINGBACK_{name}": value for name, value in self._settings.items()}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "ringback", "serve"],
+            cwd=self._data,
+            env=env,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=self._pin,
+        )
+        for line in self._process.stdout or ():
+            if "Ringback is ready" in line:
+                return self
+        raise RuntimeError("the gateway did not start")
+
+    def _pin(self) -> None:
+        if self._core < (os.cpu_count() or 1):
+            os.sched_setaffinity(0, {self._core})
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def api(self, method: str, path: str, body: dict[str, object] | None = None) -> Any:
+        request = urllib.request.Request(
+            f"http://{LOCALHOST}:{self.http_port}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            method=method,
+            headers={"X-API-Key": KEY, "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def url(self, path: str) -> str:
+        return f"ws://{LOCALHOST}:{self.http_port}{path}?api_key={KEY}"
+
+    def answer_calls_from(self, host: str, sip_port: int) -> None:
+        """A trunk that is known by its address, and a number that is answered at once."""
+        trunk = {"name": "bench", "mode": "ip_allowlist", "host": host, "port": sip_port}
+        made = self.api("POST", "/api/trunks", dict(trunk))
+        number = {"number": DID, "trunk_id": made["id"], "auto_answer": True}
+        self.api("POST", "/api/phone-numbers", dict(number))
+
+    def metrics(self) -> dict[str, float]:
+        request = urllib.request.Request(
+            f"http://{LOCALHOST}:{self.http_port}/metrics", headers={"X-API-Key": KEY}
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            lines = answer.read().decode().splitlines()
+        pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, _, value in pairs}
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def waiting_seconds(self) -> float:
+        """How long the gateway wanted its processor and somebody else had it."""
+        text = Path(f"/proc/{self._process.pid}/schedstat").read_text()
+        return int(text.split()[1]) / 1e9
+
+    def memory_bytes(self) -> int:
+        fields = Path(f"/proc/{self._process.pid}/statm").read_text().split()
+        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def open_files(self) -> int:
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
