@@ -66,18 +66,17 @@ def make_environment() -> None:
 
 
 def install(lock: Path) -> None:
-    uv_line = (ROOT / "requirements" / "bootstrap.lock").read_text().split()[0]
     run(
         "Installing the locked dependencies",
         UV, "pip", "install", "--quiet", "--python", PYTHON, "--only-binary", ":all:",
         "--require-hashes", "--requirement", lock,
-        remedy="Can this machine reach the Python package index? Run the command again when it can.",
+        remedy="Can this machine reach the Python package index? Then run the command again.",
     )  # fmt: skip
     run(
         "Installing ringback",
         UV, "pip", "install", "--quiet", "--python", PYTHON, "--no-deps", "--no-build-isolation",
         "--editable", ROOT,
-        remedy=f"This is a fault of the project: please report it, with the output above ({uv_line}).",
+        remedy="This is a fault of the project: please report it with the output above.",
     )  # fmt: skip
 
 
