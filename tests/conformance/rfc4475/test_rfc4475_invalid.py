@@ -15,7 +15,7 @@ import pytest
 
 from ringback.sip.errors import FramingError, HeaderError, ParseError, StartLineError, VersionError
 from ringback.sip.headers import Via
-from ringback.sip.message import Request, RequestFragment, Response, parse_message
+from ringback.sip.message import Request, RequestFragment, Response, parse_message, request_fragment
 from ringback.sip.stream import StreamBroken, StreamFramer
 from ringback.sip.validation import (
     Acceptance,
@@ -177,8 +177,9 @@ def test_rfc4475_3_1_2_1_and_16_a_broken_via_still_says_where_to_answer(wire: Wi
     assert fragment.top_via == Via("UDP", "192.0.2.15")
     with pytest.raises(VersionError) as caught:
         parse_message(wire("badvers"))
-    assert caught.value.fragment is not None
-    assert str(caught.value.fragment.top_via) == "SIP/2.0/UDP c.example.com;branch=z9hG4bKkdjuw"
+    answerable = request_fragment(caught.value)
+    assert answerable is not None
+    assert str(answerable.top_via) == "SIP/2.0/UDP c.example.com;branch=z9hG4bKkdjuw"
 
 
 def test_rfc4475_3_1_2_19_bigcode_is_dropped(wire: Wire) -> None:
