@@ -39,6 +39,9 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 SQLITE_BUSY_TIMEOUT = 5.0
 """Seconds that a writer waits for another one."""
 
+_WRITE_PROBE = text("UPDATE alembic_version SET version_num = version_num WHERE 1 = 0")
+"""Fails where the database is read-only: SQLite lets even ``BEGIN IMMEDIATE`` pass there."""
+
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 
 
@@ -81,7 +84,7 @@ def parse_database_url(url: str) -> URL:
         parsed = make_url(url)
     except ArgumentError:
         raise StartupError(
-            "The database URL cannot be read.",
+            "RINGBACK_DATABASE_URL cannot be read.",
             hint="It looks like sqlite:////path/ringback.db or postgresql://user:pw@host/name.",
         ) from None
     backend = parsed.get_backend_name()
@@ -89,7 +92,8 @@ def parse_database_url(url: str) -> URL:
         backend = "postgresql"
     if backend not in _DRIVERS:
         raise StartupError(
-            f"The database URL names {backend!r}, but only sqlite and postgresql are supported."
+            f"RINGBACK_DATABASE_URL names {backend!r}, but only sqlite and postgresql are "
+            f"supported."
         )
     return parsed.set(drivername=_DRIVERS[backend])
 
@@ -143,6 +147,7 @@ class Database:
             with engine.begin() as connection:
                 self._refuse_newer_schema(connection)
                 command.upgrade(alembic_config(connection), "head")
+                connection.execute(_WRITE_PROBE)
         except DBAPIError as error:
             raise self._explain(error) from error
         except OSError as error:

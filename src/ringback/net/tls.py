@@ -41,7 +41,8 @@ class TlsContexts:
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise StartupError(
                 f"The TLS certificate {self._certificate} cannot be used: {error}.",
-                hint="Both files must be PEM, readable, and belong together.",
+                hint="RINGBACK_SIP_TLS_CERT and RINGBACK_SIP_TLS_KEY must be readable PEM files "
+                "that belong together.",
             ) from error
 
     def client(self, *, verify: bool) -> ssl.SSLContext:

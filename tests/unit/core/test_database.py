@@ -177,7 +177,7 @@ def test_a_url_gets_the_driver_that_does_not_block(url: str, driver: str) -> Non
 
 @pytest.mark.parametrize("url", ["mysql://u@h/n", "data.db", "", "://"])
 def test_a_url_of_anything_else_is_one_sentence(url: str) -> None:
-    with pytest.raises(StartupError, match="database URL"):
+    with pytest.raises(StartupError, match="RINGBACK_DATABASE_URL"):
         parse_database_url(url)
 
 
