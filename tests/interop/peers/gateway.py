@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from interop.peers.process import PeerFailed, Process, free_port
 
 API_KEY = "rb_live_interop_0123456789abcdefghijklmnop"
 RTP_PAIRS = 1000
+RINGBACK: tuple[Path | str, ...] = (Path(sys.executable), "-m", "ringback")
 
 
 def free_rtp_range(pairs: int = RTP_PAIRS) -> str:
@@ -41,11 +42,21 @@ def _holds_nobody(port: int) -> bool:
     return True
 
 
-class Gateway:
-    """A gateway on free ports with its own data folder, and a client for its API."""
+def environment(settings: Mapping[str, object]) -> dict[str, str]:
+    """This process's environment with these settings and no others."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("RINGBACK_")}
+    return env | {f"RINGBACK_{k.upper()}": str(v) for k, v in settings.items()}
 
-    def __init__(self, data: Path, **settings: str | int) -> None:
+
+class Gateway:
+    """A gateway on free ports with its own data folder, and a client for its API. ``before`` is
+    a command that runs the command that follows it."""
+
+    def __init__(
+        self, data: Path, *, before: Sequence[str | Path] = (), **settings: str | int
+    ) -> None:
         self.data = data
+        self._before = before
         data.mkdir(parents=True, exist_ok=True)
         self.http_port = free_port(socket.SOCK_STREAM)
         self.sip_port = free_port()
@@ -64,9 +75,8 @@ class Gateway:
         self.process = self._start()
 
     def _start(self) -> Process:
-        env = {k: v for k, v in os.environ.items() if not k.startswith("RINGBACK_")}
-        env |= {f"RINGBACK_{k.upper()}": str(v) for k, v in self._settings.items()}
-        process = Process([Path(sys.executable), "-m", "ringback", "serve"], cwd=self.data, env=env)
+        env = environment(self._settings)
+        process = Process([*self._before, *RINGBACK, "serve"], cwd=self.data, env=env)
         try:
             process.wait_for("Ringback is ready", 30)
         except PeerFailed:
@@ -75,6 +85,8 @@ class Gateway:
         return process
 
     def restart(self) -> None:
+        """Start again after its end; it is stopped if it still runs."""
+        self.process.stop()
         self.process = self._start()
 
     def kill(self) -> None:
