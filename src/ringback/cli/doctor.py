@@ -202,19 +202,19 @@ async def name_resolution(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def kernel_limits(settings: Settings) -> AsyncIterator[Finding]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    room = soft // FILES_PER_CALL
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = limit // FILES_PER_CALL
     if room < settings.max_calls:
         yield Finding(
             Level.NOTE,
             "Open files",
-            f"{soft} open files carry about {room} calls; RINGBACK_MAX_CALLS is "
+            f"{limit} open files carry about {room} calls; RINGBACK_MAX_CALLS is "
             f"{settings.max_calls}",
-            f"ulimit -n {min(hard, settings.max_calls * FILES_PER_CALL * 2)}, or LimitNOFILE= in "
-            "the service file.",
+            f"Raise the hard limit to {settings.max_calls * FILES_PER_CALL * 2}: LimitNOFILE= in "
+            "the service file, or nofile in /etc/security/limits.conf.",
         )
     else:
-        yield Finding(Level.GOOD, "Open files", f"limit {soft}")
+        yield Finding(Level.GOOD, "Open files", f"limit {limit}")
     text = _read(Path("/proc/sys/net/core/rmem_max")).strip()
     if text.isdigit() and int(text) < SOCKET_BUFFER_WANTED // 2:
         yield Finding(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import signal
 
 import uvloop
@@ -20,8 +21,16 @@ def serve(**flags: str | None) -> None:
     """Start the gateway."""
     settings = load_settings(flags)
     configure_logging(settings.log_level, json=settings.log_json)
+    allow_open_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings))
+
+
+def allow_open_files() -> None:
+    """Take all the open files that the system grants: a call needs four of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def run(settings: Settings) -> None:

@@ -14,6 +14,10 @@ MIN_FREE_BYTES = 16 * 1024 * 1024
 """Below this the database could not even be opened safely."""
 
 
+PRIVATE = 0o700
+"""Recordings and transcripts are nobody else's business on this machine."""
+
+
 class DataFolder:
     """``open`` takes the folder, ``close`` gives it up."""
 
@@ -27,8 +31,8 @@ class DataFolder:
     def open(self) -> None:
         """Raises ``StartupError``: no permission, no room, or another node at work in it."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._recordings.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path, self._recordings):
+                folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
             self._take_lock()
             self.node_id = self._read_or_make_id()
         except OSError as error:

@@ -56,3 +56,11 @@ def test_a_full_disk_gives_the_folder_up_again(
         with pytest.raises(StartupError, match="is full"):
             opened(tmp_path)
     opened(tmp_path).close()
+
+
+def test_only_its_owner_can_look_into_a_new_folder(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data", tmp_path / "data" / "recordings")
+    folder.open()
+    folder.close()
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "data" / "recordings").stat().st_mode & 0o777 == 0o700
