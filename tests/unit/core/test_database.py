@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -83,12 +83,17 @@ def _types_differ(
     return False if isinstance(metadata_type, EncryptedText) else None
 
 
+def schema_of(path: Path) -> list[tuple[str]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT sql FROM sqlite_master").fetchall()
+
+
 def test_an_upgrade_of_what_is_new_already_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "ringback.db"
     upgrade(path)
-    before = sqlite3.connect(path).execute("SELECT sql FROM sqlite_master").fetchall()
+    before = schema_of(path)
     upgrade(path)
-    assert sqlite3.connect(path).execute("SELECT sql FROM sqlite_master").fetchall() == before
+    assert schema_of(path) == before
 
 
 def test_every_migration_can_be_taken_back(tmp_path: Path) -> None:
@@ -112,7 +117,7 @@ def test_a_path_may_hold_any_sign(tmp_path: Path) -> None:
 def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "ringback.db"
     upgrade(path)
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     error = refusal(path)
     assert "newer Ringback" in error.message
