@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run demo test check lint peers bench soak fuzz lock openapi setup setup-dev clean
+.PHONY: help run demo test check peers bench soak lock docs setup setup-dev clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | expand -t 12
@@ -24,6 +24,10 @@ peers: ## install the programs that the interop tests call (Debian, root or sudo
 
 bench: setup-dev ## measure: one table per claim
 	@exec tools/bench.sh $(ARGS)
+
+soak: setup-dev peers ## the long runs: minutes of calls at a rate and of calls at once
+	@$(BIN)/python bench/sipp_calls.py --rate 50 --seconds 60
+	@$(BIN)/python bench/gateway_calls.py --calls 100 --seconds 120
 
 lock: setup-dev ## rewrite requirements/*.lock from pyproject.toml
 	@exec tools/lock.sh $(ARGS)

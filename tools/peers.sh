@@ -3,7 +3,7 @@
 # Debian packages; needs root or a sudo that asks nothing. Missing peers are named, and the tests
 # that need them say so one by one.
 set -u
-PEERS="sipp:sip-tester baresip:baresip-core kamailio:kamailio sipsak:sipsak"
+PEERS="sipp:sip-tester baresip:baresip-core kamailio:kamailio sipsak:sipsak espeak-ng:espeak-ng sox:sox"
 
 missing=""
 for peer in $PEERS; do
