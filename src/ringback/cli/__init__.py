@@ -18,11 +18,16 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def _with_subcommands() -> None:
+    """A phone line and an inbox for any AI agent."""
+
+
 def main() -> None:
     """Entry point: an error that people can act on is one sentence, never a traceback."""
     from ringback.cli.commands import attach
 
-    attach(app)
+    attach(app, sys.argv[1] if len(sys.argv) > 1 else None)
     try:
         app()
     except RingbackError as error:

@@ -1,23 +1,77 @@
-"""Which subcommands there are. Imported late, so that ``--help`` does not load the gateway."""
+"""Which subcommands there are. What is not called for is not loaded: to list the trunks, nobody
+waits for the modules of the gateway."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
-from ringback.cli import resources
-from ringback.cli.demo import demo
-from ringback.cli.doctor import doctor
-from ringback.cli.flags import with_settings_flags
-from ringback.cli.serve import serve
-from ringback.cli.softphone.command import call
+
+def attach(app: typer.Typer, called: str | None) -> None:
+    """Add the subcommand that is ``called``, or all of them where that is none (``--help``, a
+    slip of the finger)."""
+    wanted = [called] if called in _COMMANDS else list(_COMMANDS)
+    for name in wanted:
+        _COMMANDS[name](app)
 
 
-def attach(app: typer.Typer) -> None:
+def _serve(app: typer.Typer) -> None:
+    from ringback.cli.flags import with_settings_flags
+    from ringback.cli.serve import serve
+
     app.command()(with_settings_flags(serve))
+
+
+def _demo(app: typer.Typer) -> None:
+    from ringback.cli.demo import demo
+
     app.command()(demo)
+
+
+def _call(app: typer.Typer) -> None:
+    from ringback.cli.softphone.command import call
+
     app.command()(call)
+
+
+def _doctor(app: typer.Typer) -> None:
+    from ringback.cli.doctor import doctor
+
     app.command()(doctor)
-    app.add_typer(resources.trunks, name="trunk")
-    app.add_typer(resources.numbers, name="number")
-    app.add_typer(resources.agents, name="agent")
-    app.add_typer(resources.keys, name="key")
+
+
+def _trunk(app: typer.Typer) -> None:
+    from ringback.cli.resources import trunks
+
+    app.add_typer(trunks, name="trunk")
+
+
+def _number(app: typer.Typer) -> None:
+    from ringback.cli.resources import numbers
+
+    app.add_typer(numbers, name="number")
+
+
+def _agent(app: typer.Typer) -> None:
+    from ringback.cli.resources import agents
+
+    app.add_typer(agents, name="agent")
+
+
+def _key(app: typer.Typer) -> None:
+    from ringback.cli.resources import keys
+
+    app.add_typer(keys, name="key")
+
+
+_COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
+    "serve": _serve,
+    "demo": _demo,
+    "call": _call,
+    "doctor": _doctor,
+    "trunk": _trunk,
+    "number": _number,
+    "agent": _agent,
+    "key": _key,
+}

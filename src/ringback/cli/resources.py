@@ -9,7 +9,6 @@ from rich.markup import escape
 
 from ringback.cli.client import ApiClient
 from ringback.cli.console import out, table
-from ringback.cli.local_key import make_key_here
 
 Url = Annotated[str | None, typer.Option("--url", help="The gateway's address.")]
 Key = Annotated[str | None, typer.Option("--key", help="API key.", envvar="RINGBACK_API_KEY")]
@@ -233,6 +232,8 @@ def add_key(
 ) -> None:
     """Make an API key; it is shown only now."""
     if here:
+        from ringback.cli.local_key import make_key_here
+
         made_key = make_key_here(name)
     else:
         with ApiClient(url, key) as api:
