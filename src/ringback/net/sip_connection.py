@@ -143,9 +143,7 @@ class SipConnection(asyncio.Protocol):
             return True
         if self._transport.is_closing():
             return False
-        if self._transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
-            self._counters.overflows += 1
-            self.abort()
+        if self._overflows():
             return False
         if transmission.key:
             self._recent.append((self._clock.monotonic(), transmission))
@@ -193,9 +191,19 @@ class SipConnection(asyncio.Protocol):
             case Ping() if not self.outgoing:
                 # only the side that opened the connection pings; what we opened gets pongs
                 self._counters.pings += 1
-                self._write(PONG)
+                if not self._overflows():
+                    self._write(PONG)
             case Ping() | Pong():
                 pass
+
+    def _overflows(self) -> bool:
+        """Cut off a peer that does not read what it is sent."""
+        transport = self._transport
+        if transport is None or transport.get_write_buffer_size() <= MAX_BUFFERED_BYTES:
+            return False
+        self._counters.overflows += 1
+        self.abort()
+        return True
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:

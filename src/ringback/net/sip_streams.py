@@ -242,8 +242,12 @@ class SipStreams:
             return
         self._on_closed(connection.number)
         for transmission in connection.unconfirmed_requests():
+            if transmission.repeated:  # a server that hangs up on everybody, not a dead connection
+                self._on_failure(transmission)
+                continue
             self.counters.resent += 1
-            again = replace(transmission, destination=Flow(transmission.destination.hop))
+            hop = transmission.destination.hop
+            again = replace(transmission, destination=Flow(hop), repeated=True)
             if not self.send(again):
                 self._on_failure(again)
 

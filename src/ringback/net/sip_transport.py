@@ -347,8 +347,10 @@ class SipTransport:
     def _on_timer(self) -> None:
         self._timer = None
         # the loop's own clock may be some milliseconds ahead of ours
-        self._endpoint.handle_timeout(max(self._clock.monotonic(), self._due))
-        self.pump()
+        try:
+            self._endpoint.handle_timeout(max(self._clock.monotonic(), self._due))
+        finally:
+            self.pump()  # sets the timer again: every other call depends on it
 
 
 def _is_large_request(data: bytes) -> bool:
@@ -358,7 +360,7 @@ def _is_large_request(data: bytes) -> bool:
 def _over_tcp(transmission: Transmission) -> _OverTcp:
     hop = replace(transmission.destination.hop, transport="tcp")
     data = transmission.data.replace(b"Via: SIP/2.0/UDP ", b"Via: SIP/2.0/TCP ", 1)
-    return _OverTcp(Flow(hop), data, transmission.key, transmission)
+    return _OverTcp(Flow(hop), data, transmission.key, original=transmission)
 
 
 def _cannot_listen(listen: Listen, error: OSError) -> StartupError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Transport = Literal["udp", "tcp", "tls"]
@@ -51,11 +51,13 @@ def heard_on(sent_to: Hop, heard: Flow) -> Flow:
 
 @dataclass(frozen=True, slots=True)
 class Transmission:
-    """Bytes that go out now. ``key`` names the transaction that wants to know if they cannot."""
+    """Bytes that go out now. ``key`` names the transaction that wants to know if they cannot.
+    ``repeated`` is the driver's mark: the connection that they were sent on first broke."""
 
     destination: Flow
     data: bytes
     key: str = ""
+    repeated: bool = field(default=False, compare=False)
 
 
 class LocalAddresses(Protocol):

@@ -8,6 +8,7 @@ from ringback.net import sip_connection, sip_streams
 from ringback.net.sip_streams import StreamLimits
 from ringback.sip.message import Request
 from ringback.sip.transport import Flow, Hop
+from unit.net.manual_clock import ManualClock
 from unit.net.sip_peers import LoopFactory, Node, Pki, RawClient, options, run, until
 
 QUICK = StreamLimits(sweep_interval=0.005)
@@ -118,6 +119,29 @@ def test_a_request_is_sent_again_once_and_then_failed() -> None:
     run(test)
 
 
+def test_a_server_that_hangs_up_on_everybody_is_not_dialled_for_ever(
+    loop_factory: LoopFactory,
+) -> None:
+    async def test() -> None:
+        connections = 0
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            connections += 1
+            writer.transport.abort()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        hop = Hop("tcp", *server.sockets[0].getsockname()[:2])
+        async with Node() as us:
+            sent = us.say(hop, options(1))
+            assert await asyncio.wait_for(us.core.failed.get(), 5) == sent
+            assert connections == 2
+        server.close()
+        await server.wait_closed()
+
+    run(test, loop_factory)
+
+
 def test_a_response_to_a_peer_that_hung_up_is_not_dialled_after() -> None:
     async def test() -> None:
         async with Node() as us:
@@ -214,6 +238,45 @@ def test_a_peer_that_does_not_read_is_cut_off(
             await client.close()
 
     run(test, loop_factory)
+
+
+class Unread(asyncio.Transport):
+    """What a peer that never reads leaves in our buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buffered = 0
+        self.aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.buffered += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.buffered
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_a_peer_that_does_not_read_its_pongs_is_cut_off() -> None:
+    connection = sip_connection.SipConnection(
+        1,
+        Hop("tcp", "192.0.2.1", 5060),
+        outgoing=False,
+        clock=ManualClock(),
+        counters=sip_connection.StreamCounters(),
+        on_message=lambda connection, item: None,
+        on_closed=lambda connection: None,
+    )
+    transport = Unread()
+    connection.connection_made(transport)
+    for _ in range(100):
+        connection.data_received(b"\r\n\r\n" * 10_000)
+    assert transport.aborted
+    assert transport.buffered < sip_connection.MAX_BUFFERED_BYTES + 16
 
 
 def test_closing_while_a_connection_is_dialled_ends_at_once(loop_factory: LoopFactory) -> None:

@@ -230,6 +230,28 @@ def test_an_earlier_moment_replaces_a_later_one() -> None:
     run(test)
 
 
+def test_a_timer_whose_work_fails_does_not_stop_the_others() -> None:
+    async def test() -> None:
+        async with Node() as us:
+            errors: asyncio.Queue[object] = asyncio.Queue()
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(lambda _, context: errors.put_nowait(context))
+            work = us.core.handle_timeout
+
+            def fails(now: float) -> None:
+                us.core.due = us.clock.monotonic()
+                monkeypatch.setattr(us.core, "handle_timeout", work)
+                raise RuntimeError("our own mistake")
+
+            with pytest.MonkeyPatch.context() as monkeypatch:
+                monkeypatch.setattr(us.core, "handle_timeout", fails)
+                us.transport.run(lambda now: setattr(us.core, "due", now))
+                await us.core.timeouts.get()
+            assert "our own mistake" in str(await errors.get())
+
+    run(test)
+
+
 # ---- names ----------------------------------------------------------------------------------
 
 NEEDED = ResolveNeeded("key", Uri.parse("sip:example.test"))
