@@ -140,11 +140,12 @@ def is_usable(address: Address) -> bool:
     """Whether RTP can be sent there: a unicast address and a port (``0.0.0.0`` is hold)."""
     host, port = address[0], address[1]
     try:
-        ip = ipaddress.ip_address(host.partition("%")[0])
+        ip = ipaddress.ip_address(host)  # whole: what is no literal, a socket would ask DNS for
     except ValueError:
         return False
     return (
         0 < port < 65536
+        and host.isascii()
         and not ip.is_multicast
         and not ip.is_unspecified
         and ip != _BROADCAST

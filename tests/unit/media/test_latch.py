@@ -199,8 +199,15 @@ def test_an_ipv6_source_is_answered_with_its_scope() -> None:
         (("::", 4000), False),
         (("240.0.0.1", 4000), False),
         (("phone.example.com", 4000), False),
+        (("192.0.2.1%x", 4000), False),
+        (("fe80::1%\u00e9", 4000), False),
         (("192.0.2.1", 65536), False),
     ],
 )
 def test_only_unicast_addresses_with_a_port_are_usable(address: Address, usable: bool) -> None:
     assert is_usable(address) is usable
+
+
+def test_an_sdp_address_that_is_no_literal_is_as_good_as_none(latch: SourceLatch) -> None:
+    latch.negotiate(("192.0.2.1%x", 4000), reopen=False)
+    assert latch.send_to is None
