@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -64,6 +65,10 @@ class RtpEndpoint:
             port = _Port(receive, self._clock, self._counters)
             transport, _ = await loop.create_datagram_endpoint(_given(port), sock=sock)
             self._open.append((transport, port))
+            if self._closed:
+                transport.abort()
+                await port.closed.wait()
+                raise OSError(errno.ECANCELED, "closed while it was opened")
 
     def send_rtp(self, data: bytes, address: Address) -> None:
         self._send(self._sockets.rtp, data, address)

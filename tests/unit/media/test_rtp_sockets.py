@@ -105,6 +105,23 @@ def test_a_closed_endpoint_sends_nothing_and_its_ports_can_be_bound_again(run: R
     run(main())
 
 
+def test_a_port_closed_while_it_is_opened_is_left_to_nobody(run: Run) -> None:
+    async def main() -> None:
+        opened = Open()
+        opening = asyncio.ensure_future(opened.start())
+        for _ in range(100):
+            await asyncio.sleep(0)
+            if opened.endpoint._open:
+                break
+        await opened.stop()
+        with pytest.raises(OSError, match=r"closed while|closed file|descriptor"):
+            await asyncio.wait_for(opening, 5)
+        again = RtpPorts(opened.sockets.port, opened.sockets.port + 1, clock=SystemClock())
+        again.release(again.bind(LOCALHOST))
+
+    run(main())
+
+
 def test_ipv6_ports_work_alike(run: Run) -> None:
     async def main() -> None:
         try:
