@@ -61,6 +61,7 @@ class OutboundSession(DialogSession):
         self._target = request.target
         self._tried = [request.target]
         self._hops = list(hops)
+        self._first_hosts = frozenset(hop.host for hop in hops)
         self._cseq = FIRST_CSEQ
         self._round = self.authenticator.round()
         self._attempt: InviteAttempt | None = None
@@ -98,10 +99,19 @@ class OutboundSession(DialogSession):
         self._target = target
         self._tried.append(target)
         self._hops = list(hops)
+        if not self._is_first_server(target, hops):
+            # The password is for whom we called; a digest of it lets anybody else guess it.
+            self.authenticator = Authenticator(None, self.core.new_token)
         self._cseq += 1
         self._round = self.authenticator.round()
         self._next_hop(now)
         return True
+
+    def _is_first_server(self, target: Uri, hops: Sequence[Hop]) -> bool:
+        """Whether a redirection leads back to the host that the call was placed to."""
+        if target.host.lower() == self._wish.target.host.lower():
+            return True
+        return bool(hops) and all(hop.host in self._first_hosts for hop in hops)
 
     def refuse_redirect(self, *, now: float) -> bool:
         if self.state is not SessionState.REDIRECTED or self._redirect is None:

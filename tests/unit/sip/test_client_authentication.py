@@ -8,7 +8,14 @@ import pytest
 
 from ringback.sip.auth import Credentials as CredentialsHeader
 from ringback.sip.authentication import Authenticator, Credentials, Refusal
-from ringback.sip.events import Answered, Failure, InviteFailed, OfferAnswered, ResponseReceived
+from ringback.sip.events import (
+    Answered,
+    Failure,
+    InviteFailed,
+    OfferAnswered,
+    Redirected,
+    ResponseReceived,
+)
 from ringback.sip.message import Request
 from ringback.sip.out_of_dialog import OutgoingRequest
 from ringback.sip.transport import Flow, Hop
@@ -294,3 +301,28 @@ def test_refusals_say_why() -> None:
 
 def test_the_password_is_not_shown() -> None:
     assert "secret" not in repr(ALICE)
+
+
+@pytest.mark.parametrize(
+    ("target", "hop", "knows_us"),
+    [
+        ("sip:bob@203.0.113.9", Hop("udp", "203.0.113.9", 5060), False),
+        ("sip:bob@192.0.2.2:5080", Hop("udp", PEER.host, 5080), True),
+        ("sip:bob@edge.example", PEER, True),
+    ],
+)
+def test_a_redirection_takes_no_credentials_to_strangers(
+    target: str, hop: Hop, knows_us: bool
+) -> None:
+    call = OutboundCall(credentials=ALICE)
+    call.node.receive(challenged(call.invite, challenge()))
+    call.hear(302, headers=[("Contact", f"<{target}>")])
+    redirected = call.node.event(Redirected)
+    assert call.session.follow_redirect(redirected.targets[0], (hop,), now=call.node.now)
+    call.node.drain()
+    assert str(call.invite.uri) == target
+    assert ("Proxy-Authorization" in call.invite.headers) is knows_us
+    call.node.take_sent()
+    call.node.receive(challenged(call.invite, challenge(nonce="theirs", more=", stale=true")), hop)
+    assert (call.node.take_sent() == ["ACK", "INVITE"]) is knows_us
+    assert call.node.has_event(InviteFailed) is not knows_us

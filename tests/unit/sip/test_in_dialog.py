@@ -262,3 +262,14 @@ def test_an_ack_to_a_name_that_was_not_found_is_tried_again_with_the_next_2xx() 
     call.node.endpoint.resolved(second.key, (PEER,), call.node.now)
     call.node.drain()
     assert call.node.take_sent() == ["INVITE", "ACK"]
+
+
+def test_a_peer_whose_contact_cannot_be_looked_up_is_hung_up_on_where_it_is_heard() -> None:
+    call = InboundCall(contact="<sip:bob@laptop.lan>").confirmed()
+    assert call.session.bye(now=call.node.now)
+    call.node.drain()
+    call.node.endpoint.resolved(call.node.event(ResolveNeeded).key, (), call.node.now)
+    call.node.drain()
+    bye = call.node.last("BYE")
+    assert bye.destination.hop == PEER
+    assert str(call.node.last_request("BYE").uri) == "sip:bob@laptop.lan"
