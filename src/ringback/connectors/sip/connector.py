@@ -181,6 +181,8 @@ class SipConnector:
         return tuple(hops)
 
     async def uri_hops(self, uri: Uri, trunk: TrunkAccount) -> tuple[Hop, ...]:
+        if trunk.outbound_proxy:  # it is in the Route of every request
+            return await self.trunk_hops(trunk)
         return tuple(await self._resolver.resolve(Target.of(uri, verify=trunk.tls_verify)))
 
     def our_host(self, hop: Hop) -> str:

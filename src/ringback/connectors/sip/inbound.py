@@ -87,6 +87,14 @@ class InboundCalls:
     async def take(self, event: IncomingInvite, leg: InboundLeg, our_host: str) -> None:
         """Route, offer and open one call. ``our_host`` is our address as the caller sees it."""
         try:
+            await self._take(event, leg, our_host)
+        except Exception:
+            log.exception("an inbound call could not be taken", call_id=leg.call_id or None)
+            leg.media_refused()
+            self._refuse(leg, 500, "Server Internal Error", "an internal error")
+
+    async def _take(self, event: IncomingInvite, leg: InboundLeg, our_host: str) -> None:
+        try:
             query = inbound_query(event.request, event.flow)
             offer = SessionDescription.parse(event.sdp) if event.sdp is not None else None
         except SipError as error:

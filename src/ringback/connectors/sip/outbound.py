@@ -68,6 +68,13 @@ class OutboundLeg(SipLeg):
         )
 
     async def _dial(self) -> None:
+        try:
+            await self._place()
+        except Exception:
+            log.exception("a call could not be placed", call_id=self.call_id)
+            self._hang_up(EndReason.INTERNAL_ERROR)
+
+    async def _place(self) -> None:
         trunk = self._route.trunk
         try:
             hops = await self._hops.trunk_hops(trunk)
