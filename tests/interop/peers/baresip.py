@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from interop.peers.process import PeerFailed, Process, free_port, program
+from interop.peers.process import PeerFailed, Process, free_port, free_port_pair, program
 
 CONFIG = """\
 poll_method epoll
@@ -68,7 +68,7 @@ class Baresip:
         binary = program("baresip", "baresip-core")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.sip_port = free_port()
+        self.sip_port = free_port_pair()  # SIP over TLS takes the next one
         control_port = free_port()
         rtp_first = free_port() & ~1
         (folder / "config").write_text(

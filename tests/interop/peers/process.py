@@ -16,6 +16,7 @@ from typing import Self
 import pytest
 
 STOP_SECONDS = 10.0
+MAX_PORT = 65535
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
@@ -31,6 +32,25 @@ def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
                 except OSError:
                     continue
             return port
+
+
+def free_port_pair() -> int:
+    """A free port whose next one is free too."""
+    while True:
+        port = free_port()
+        if port < MAX_PORT and all(
+            _is_free(port + 1, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+        ):
+            return port
+
+
+def _is_free(port: int, kind: socket.SocketKind) -> bool:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def program(name: str, package: str) -> str:
