@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import pytest
 from fastapi import APIRouter, FastAPI, Query, WebSocket
 from pydantic import Field
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -113,6 +114,14 @@ def application() -> FastAPI:
     @app.get("/api/locked")
     async def locked() -> None:
         raise OperationalError("INSERT", {}, Exception("database is locked"))
+
+    @app.get("/api/exhausted")
+    async def exhausted() -> None:
+        raise PoolTimeoutError("QueuePool limit of size 5 overflow 10 reached")
+
+    @app.get("/api/cut-off")
+    async def cut_off() -> None:
+        raise InterfaceError("SELECT", {}, Exception("the connection is closed"))
 
     @app.websocket("/api/events")
     async def socket(websocket: WebSocket) -> None:
@@ -246,8 +255,9 @@ def test_a_race_that_a_constraint_caught_is_a_conflict(client: TestClient) -> No
     assert error_of(response)["retryable"] is True
 
 
-def test_a_busy_database_is_503(client: TestClient) -> None:
-    response = client.get("/api/locked")
+@pytest.mark.parametrize("path", ["/api/locked", "/api/exhausted", "/api/cut-off"])
+def test_a_busy_database_is_503(client: TestClient, path: str) -> None:
+    response = client.get(path)
     assert response.status_code == 503
     assert error_of(response)["code"] == "database_unavailable"
 
@@ -309,11 +319,30 @@ def test_a_bad_query_names_its_parameter(client: TestClient) -> None:
     assert "`limit`" in error_of(response)["message"]
 
 
-def test_a_body_that_is_not_json_is_400(client: TestClient) -> None:
+@pytest.mark.parametrize("body", [b'{"agent', b'{"agent_name": "\xff"}', b"[" * 1999])
+def test_a_body_that_is_not_json_is_400(client: TestClient, body: bytes) -> None:
     headers = {**KEY, "Content-Type": "application/json"}
-    response = client.post("/api/things", content=b'{"agent', headers=headers)
+    response = client.post("/api/things", content=body, headers=headers)
     assert response.status_code == 400
     assert error_of(response)["code"] == "invalid_json"
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (rb'{"agent_name": "a", "\ud800": 1}', r"`\ud800` is not a field"),
+        (rb'{"agent_name": "a", "inner": {"\udfff": 1}}', r"`inner.\udfff` is not a field"),
+        (rb'{"agent_name": "\ud800"}', "`agent_name`"),
+        (b'{"agent_name": "a", "%s": 1}' % (b"x" * 1500), "x" * 100 + "…` is not a field"),
+    ],
+)
+def test_half_a_surrogate_pair_or_a_huge_name_is_a_complaint_like_any_other(
+    client: TestClient, body: bytes, named: str
+) -> None:
+    headers = {**KEY, "Content-Type": "application/json"}
+    response = client.post("/api/things", content=body, headers=headers)
+    assert response.status_code == 422
+    assert named in error_of(response)["message"]
 
 
 def test_a_long_list_of_faults_is_cut(client: TestClient) -> None:

@@ -14,13 +14,16 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from ringback.core.errors import ErrorKind, RingbackError
 
 _NOT_AN_OBJECT = ("model_type", "model_attributes_type", "dict_type", "dataclass_type")
+
+_NOT_JSON = ("invalid_json", "The body is not valid JSON.", "Send a JSON object in UTF-8.")
 
 MAX_COMPLAINTS = 5
 """Faults of one request that its error message names."""
@@ -161,6 +164,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(DBAPIError, _on_database_error)
+    app.add_exception_handler(PoolTimeoutError, _on_database_error)
     app.add_exception_handler(Exception, _on_bug)
 
 
@@ -183,9 +187,7 @@ async def _on_invalid_request(_: Request, error: Exception) -> JSONResponse:
     details = error.errors()
     if any(detail["type"] == "json_invalid" for detail in details):
         return JSONResponse(
-            error_content(
-                "invalid_json", "The body is not valid JSON.", "Send a JSON object in UTF-8."
-            ),
+            error_content(*_NOT_JSON),
             HTTPStatus.BAD_REQUEST,
         )
     return JSONResponse(
@@ -233,6 +235,7 @@ def _hint(details: Sequence[Mapping[str, Any]]) -> str:
 
 
 _HTTP_CODES = {
+    400: _NOT_JSON,  # FastAPI's own: bytes that are not UTF-8, or nested beyond reason
     404: ("unknown_path", "There is nothing at this path.", "The API is described at /docs."),
     405: ("method_not_allowed", "This path does not take this method.", "See the Allow header."),
     413: ("body_too_large", "The body is too large.", ""),
@@ -275,9 +278,9 @@ async def _on_database_error(_: Request, error: Exception) -> JSONResponse:
             retryable=True,
         )
         return JSONResponse(content, HTTPStatus.CONFLICT)
-    if not isinstance(error, OperationalError):
+    if not isinstance(error, OperationalError | InterfaceError | PoolTimeoutError):
         raise error
-    log.error("database_failed", why=str(error.orig))
+    log.error("database_failed", why=str(getattr(error, "orig", error)))
     content = error_content(
         "database_unavailable", "The database does not answer now.", "Try again.", retryable=True
     )

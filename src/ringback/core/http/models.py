@@ -28,6 +28,9 @@ from ringback.core.paging import DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest
 
 T = TypeVar("T")
 
+MAX_SHOWN_KEY = 100
+"""Characters of an unknown field's name that its complaint repeats."""
+
 _CAMEL_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -67,12 +70,23 @@ def accept_camel_case(
             raise PydanticCustomError(
                 "unknown_field",
                 "is not a field of this request{remedy}",
-                {"field": key, "remedy": remedy, "hint": f"Its fields are: {', '.join(known)}."},
+                {
+                    "field": _shown(key),
+                    "remedy": remedy,
+                    "hint": f"Its fields are: {', '.join(known)}.",
+                },
             )
         if name in renamed:
-            raise rule(f"is given twice, also as `{key}`", field=name)
+            raise rule(f"is given twice, also as `{_shown(key)}`", field=name)
         renamed[name] = value
     return renamed
+
+
+def _shown(key: str) -> str:
+    """A client's field name as a complaint may repeat it: JSON can hold half a surrogate pair,
+    which no answer can."""
+    key = key.encode("utf-8", "backslashreplace").decode()
+    return key if len(key) <= MAX_SHOWN_KEY else f"{key[:MAX_SHOWN_KEY]}…"
 
 
 def _one_line(text: str) -> str:
