@@ -6,8 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from sqlalchemy import delete, exists, func, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import aliased
 
 from ringback.accounts import keys
@@ -21,6 +22,8 @@ from ringback.core.http import Principal
 from ringback.core.ids import new_id
 from ringback.core.paging import Page, PageRequest, fetch_page
 from ringback.core.vault import node_secret
+
+log = structlog.stdlib.get_logger(__name__)
 
 MAX_KEYS_PER_ACCOUNT = 100
 USAGE_FLUSH_SECONDS = 60.0
@@ -175,15 +178,19 @@ class AccountService:
     # ---- time of last use -------------------------------------------------------------------
 
     async def flush_usage(self) -> None:
-        """Write when the keys were last used."""
+        """Write when the keys were last used; what the database does not take now, next time."""
         used, self._used = self._used, {}
         if not used:
             return
-        async with self._database.session() as session:
-            for key_id, at in used.items():
-                await session.execute(
-                    update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=at)
-                )
+        try:
+            async with self._database.session() as session:
+                for key_id, at in used.items():
+                    await session.execute(
+                        update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=at)
+                    )
+        except SQLAlchemyError as error:
+            self._used = used | self._used
+            log.warning("key_usage_not_written", keys=len(used), error=str(error))
 
     async def run(self) -> None:
         """Write the times of last use every :data:`USAGE_FLUSH_SECONDS`, until cancelled."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from ringback.accounts import service as account_service
 from ringback.accounts.failures import BURST
@@ -13,6 +16,7 @@ from ringback.accounts.models import OWNER_ACCOUNT_ID
 from ringback.accounts.service import AccountService
 from ringback.core.database import Database
 from ringback.core.errors import LimitReached, NotFound, Unauthenticated
+from ringback.core.paging import PageRequest
 from unit.core.api_lab import ApiLab, with_api
 from unit.core.stores import ManualClock, with_database
 
@@ -170,6 +174,26 @@ def test_the_time_of_last_use_is_written_lazily(tmp_path: Path) -> None:
         assert item["created_at"] == "2026-03-13T10:00:00Z"
 
     with_api(tmp_path, scenario)
+
+
+def test_the_time_of_last_use_waits_for_a_database_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> NoReturn:
+        raise OperationalError("UPDATE", {}, Exception("database is locked"))
+
+    async def scenario(database: Database) -> None:
+        accounts = await opened(database)
+        await accounts.ensure_owner(CHOSEN)
+        await accounts.authenticate(CHOSEN, "192.0.2.1")
+        with monkeypatch.context() as outage, capture_logs() as logs:
+            outage.setattr(database, "session", refuse)
+            await accounts.flush_usage()
+        assert [entry["event"] for entry in logs] == ["key_usage_not_written"]
+        page = await accounts.list_keys(OWNER_ACCOUNT_ID, PageRequest(10))
+        assert page.items[0].last_used_at is not None
+
+    with_database(tmp_path, scenario)
 
 
 def test_accounts_never_see_or_revoke_each_others_keys(tmp_path: Path) -> None:
