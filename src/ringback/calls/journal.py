@@ -65,6 +65,11 @@ class Journal:
     def overloaded(self) -> bool:
         return self.pending > MAX_PENDING
 
+    @property
+    def readers(self) -> int:
+        """Who waits for a row to be in the database."""
+        return len(self._readers)
+
     def record(self, row: Row) -> int:
         """Remember the newest state of a call. The number is for :meth:`written`."""
         self._waiting.calls[row["id"]] = row
@@ -86,8 +91,13 @@ class Journal:
         if number <= self._durable:
             return
         reader: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._readers.append((number, reader))
-        await reader
+        waiting = (number, reader)
+        self._readers.append(waiting)
+        try:
+            await reader
+        finally:
+            if waiting in self._readers:
+                self._readers.remove(waiting)
 
     async def start(self) -> None:
         """Take up what the last run could not write, and begin."""
@@ -112,7 +122,7 @@ class Journal:
         await self._spill()
         for _, reader in self._readers:
             reader.cancel()
-        self._readers.clear()
+        self._readers = []
 
     async def _spill(self) -> None:
         where = {"rows": len(self._waiting), "file": str(self._spill_file)}

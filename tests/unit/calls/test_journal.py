@@ -134,6 +134,21 @@ def test_nothing_is_lost_while_the_database_does_not_answer(tmp_path: Path) -> N
     run(tmp_path, body)
 
 
+def test_who_gives_up_waiting_for_the_database_is_forgotten(tmp_path: Path) -> None:
+    async def body(journal: Journal, database: FailingDatabase) -> None:
+        database.failures = 10**9
+        journal.record(row(1))
+        waiting = [asyncio.create_task(journal.written()) for _ in range(5)]
+        await asyncio.sleep(0)
+        assert journal.readers == 5
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert journal.readers == 0
+
+    run(tmp_path, body)
+
+
 def test_a_row_that_can_never_be_written_does_not_hold_up_the_others(tmp_path: Path) -> None:
     async def body(journal: Journal, database: FailingDatabase) -> None:
         journal.record(row(1))
