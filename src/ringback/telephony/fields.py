@@ -42,7 +42,8 @@ def host_name(text: str) -> str:
     """A host name in lower case, or an IP address without brackets."""
     text = text.strip()
     if _SCHEME.match(text):
-        bare = _SCHEME.sub("", text, count=1).partition("@")[2] or _SCHEME.sub("", text, count=1)
+        address = _SCHEME.sub("", text, count=1)
+        bare = re.split(r":\d*$|[/;?]", address.partition("@")[2] or address, maxsplit=1)[0]
         raise rule(f"must be a host name or an IP address without a scheme, such as {bare}")
     if "@" in text:
         raise rule(

@@ -40,6 +40,11 @@ def test_a_host_is_tidied(text: str, host: str) -> None:
         ("sip:sip.example.com", "without a scheme, such as sip.example.com"),
         ("sip:bob@sip.example.com", "without a scheme, such as sip.example.com"),
         ("https://sip.example.com", "without a scheme, such as sip.example.com"),
+        ("sip:sip.example.com:5060", "without a scheme, such as sip.example.com [type"),
+        (
+            "sip:bob@sip.example.com;transport=tcp",
+            "without a scheme, such as sip.example.com [type",
+        ),
         ("sip.example.com:5080", "must not carry a port: write sip.example.com, and 5080"),
         ("bob@sip.example.com", "must be a host name alone, such as sip.example.com"),
         ("sip example com", "must be a host name or an IP address"),
