@@ -31,7 +31,7 @@ def agent_routes(agents: AgentService) -> APIRouter:
         "",
         summary="Create an agent",
         status_code=status.HTTP_201_CREATED,
-        responses=errors(400, 401, 422, 429),
+        responses=errors(400, 401, 413, 422, 429),
     )
     async def create_agent(body: AgentCreate, caller: CurrentAccount) -> AgentView:
         """An agent answers the numbers that name it in `agent_id`, and can place calls."""
@@ -43,7 +43,9 @@ def agent_routes(agents: AgentService) -> APIRouter:
         return AgentView.of(await agents.get(caller.account_id, agent_id))
 
     @router.patch(
-        "/{agent_id}", summary="Change an agent", responses=errors(400, 401, 404, 409, 422, 429)
+        "/{agent_id}",
+        summary="Change an agent",
+        responses=errors(400, 401, 404, 409, 413, 422, 429),
     )
     async def update_agent(
         agent_id: AgentId, body: AgentUpdate, caller: CurrentAccount

@@ -18,7 +18,7 @@ from ringback.calls.idempotency import IdempotencyStore
 from ringback.calls.routes import call_routes
 from ringback.calls.service import CallService
 from ringback.core.bus import Bus
-from ringback.core.http import HttpEdge, install_error_handlers
+from ringback.core.http import HttpEdge, errors, install_error_handlers
 from ringback.core.metrics import Metrics
 from ringback.front.account import Speech, overview_routes
 from ringback.front.docs_page import HEADERS, docs_page
@@ -63,7 +63,6 @@ def routers(services: Services) -> Iterable[APIRouter]:
     yield agent_routes(services.agents)
     yield account_routes(services.accounts)
     yield overview_routes(services.accounts, services.calls, services.telephony, services.speech)
-    yield node_routes(services.readiness, services.metrics, services.accounts)
 
 
 def api(services: Services) -> FastAPI:
@@ -80,7 +79,8 @@ def api(services: Services) -> FastAPI:
     app.state.authenticator = services.accounts
     install_error_handlers(app)
     for router in routers(services):
-        app.include_router(router)
+        app.include_router(router, responses=errors(503))
+    app.include_router(node_routes(services.readiness, services.metrics, services.accounts))
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> JSONResponse:

@@ -63,6 +63,14 @@ def test_every_operation_says_what_it_does_and_who_may(openapi: dict[str, Any]) 
         assert path in OPEN_TO_ALL or "401" in found["responses"], where
 
 
+def test_what_may_go_wrong_anywhere_is_said_everywhere(openapi: dict[str, Any]) -> None:
+    for method, path, found in operations(openapi):
+        if path.startswith("/api/"):
+            assert "503" in found["responses"], f"{method} {path}"
+        if "requestBody" in found:
+            assert "413" in found["responses"], f"{method} {path}"
+
+
 def test_operation_ids_are_unique(openapi: dict[str, Any]) -> None:
     ids = [found["operationId"] for _, _, found in operations(openapi)]
     assert len(ids) == len(set(ids))
