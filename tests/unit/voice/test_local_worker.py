@@ -202,6 +202,38 @@ def test_a_request_given_up_does_not_disturb_the_next() -> None:
     with_worker(scenario)
 
 
+async def begun(running: WorkerProcess) -> None:
+    """A few rounds of the event loop: enough for a start to be on its way."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert running.starts == 1
+
+
+def test_callers_who_hang_up_while_it_starts_do_not_count_as_its_crashes() -> None:
+    async def scenario(running: WorkerProcess) -> None:
+        for _ in range(MAX_CRASHES + 1):
+            caller = asyncio.create_task(running.request({}, b"early"))
+            await begun(running)
+            caller.cancel()
+            await asyncio.gather(caller, return_exceptions=True)
+        assert (await running.request({}, b"abc"))[1] == b"cba"
+        assert running.starts == 1
+
+    with_worker(scenario)
+
+
+def test_a_stop_does_not_wait_for_a_start() -> None:
+    async def scenario(running: WorkerProcess) -> None:
+        caller = asyncio.create_task(running.request({}, b"early"))
+        await begun(running)
+        await running.stop()
+        (result,) = await asyncio.gather(caller, return_exceptions=True)
+        assert isinstance(result, ProviderError | asyncio.CancelledError)
+        assert running.pid is None
+
+    with_worker(scenario)
+
+
 def test_after_stop_nothing_runs_and_nothing_starts() -> None:
     async def scenario() -> None:
         running = worker()
@@ -217,6 +249,19 @@ def test_after_stop_nothing_runs_and_nothing_starts() -> None:
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(scenario())
+
+
+def test_a_worker_whose_parent_is_gone_before_it_is_ready_ends_without_a_word() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(ENGINE), "engine"],
+            stdin=subprocess.DEVNULL, stdout=writing, stderr=subprocess.PIPE, timeout=20,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_worker_ends_when_its_parent_was_killed() -> None:

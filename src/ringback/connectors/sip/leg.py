@@ -222,10 +222,16 @@ class SipLeg:
         if result is None or not self.call_id:
             return
         self._services.plane.negotiate(self.call_id, negotiated_audio(result))
-        if result.held_by_remote != self._held and self._answered:
-            self._held = result.held_by_remote
-            self._services.plane.set_hold(self.call_id, self._held)
-            self._services.sink.leg_held(self.call_id, self._held)
+        self._report_hold()
+
+    def _report_hold(self) -> None:
+        """Tell when the far end holds or resumes; a call may be answered on hold."""
+        result = self.negotiation.negotiated if self.negotiation else None
+        if not self._answered or result is None or result.held_by_remote == self._held:
+            return
+        self._held = result.held_by_remote
+        self._services.plane.set_hold(self.call_id, self._held)
+        self._services.sink.leg_held(self.call_id, self._held)
 
     # ---- reporting --------------------------------------------------------------------------
 
@@ -241,6 +247,7 @@ class SipLeg:
         if not self._answered and not self.over:
             self._answered = True
             self._services.sink.leg_answered(self.call_id)
+            self._report_hold()
 
     def _cause(self, event: InviteFailed | Cancelled | Ended) -> Cause:
         match event:

@@ -47,6 +47,7 @@ class WorkerProcess:
         self.engine = engine
         self._command = list(command) if command else [sys.executable, "-P", "-m", WORKER, engine]
         self._process: Process | None = None
+        self._launch: asyncio.Task[Process] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
@@ -95,6 +96,8 @@ class WorkerProcess:
     async def stop(self) -> None:
         """End the process and wait for it. Twice is once."""
         self._stopped = True
+        if self._launch is not None:
+            self._launch.cancel()
         async with self._starting:
             process, reader = self._process, self._reader
             if process is None or reader is None:
@@ -114,6 +117,15 @@ class WorkerProcess:
             await asyncio.wait({reader})
 
     async def _running(self) -> Process:
+        """One start serves all who wait for it, and goes on when one of them hangs up."""
+        if self._process is not None and not self._stopped:
+            return self._process
+        if self._launch is None or self._launch.done():
+            self._launch = asyncio.get_running_loop().create_task(self._ensure())
+            self._launch.add_done_callback(_retrieved)
+        return await asyncio.shield(self._launch)
+
+    async def _ensure(self) -> Process:
         async with self._starting:
             if self._stopped:
                 raise self._error("worker_stopped", "the gateway is shutting down")
@@ -135,14 +147,18 @@ class WorkerProcess:
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 _checked(await _read(process))
-        except BaseException as error:
+        except asyncio.CancelledError:
+            _kill(process)
+            await process.wait()
+            raise
+        except (TimeoutError, FrameError, EOFError, ProviderError) as error:
             _kill(process)
             await process.wait()
             self._crashed()
-            if isinstance(error, TimeoutError | FrameError | EOFError):
-                reason = f"{type(error).__name__} {error}".strip()
-                raise self._error("worker_not_started", f"no start: {reason}") from None
-            raise
+            if isinstance(error, ProviderError):
+                raise
+            reason = f"{type(error).__name__} {error}".strip()
+            raise self._error("worker_not_started", f"no start: {reason}") from None
         self._process = process
         self._reader = loop.create_task(self._read_answers(process), name=f"local-{self.engine}")
         log.info(
@@ -183,6 +199,12 @@ class WorkerProcess:
         return ProviderError(
             f"local {self.engine}: {message}", provider=PROVIDER, retryable=True, code=code
         )
+
+
+def _retrieved(launch: asyncio.Task[Process]) -> None:
+    """Everybody who waited for this start may be gone: its failure is then nobody's."""
+    if not launch.cancelled():
+        launch.exception()
 
 
 async def _read(process: Process) -> Answer:

@@ -81,6 +81,15 @@ def main(name: str) -> int:
     os.dup2(2, 1)
     source = os.fdopen(os.dup(0), "rb")
     try:
+        return _work(name, source, target)
+    except BrokenPipeError:
+        # Nobody is left to answer; what is buffered must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), target.fileno())
+        return 0
+
+
+def _work(name: str, source: BinaryIO, target: BinaryIO) -> int:
+    try:
         engine = load(name)
     except (ImportError, EngineError) as error:
         message = f"{type(error).__name__}: {error}"
@@ -91,8 +100,6 @@ def main(name: str) -> int:
     target.flush()
     try:
         serve(engine, source, target)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), target.fileno())
     except FrameError:
         return 1
     return 0
