@@ -14,6 +14,8 @@ from ringback.core.errors import RingbackError
 
 EXIT_FAILED = 1
 EXIT_STARTUP = 2
+PIPED_WIDTH = 10_000
+"""Columns of a table that a program reads: one line for each row."""
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -31,10 +33,11 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
         return
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        grid.add_column(column, overflow="fold")
+        grid.add_column(column, overflow="fold", no_wrap=column == "id")
     for row in rows:
         grid.add_row(*(escape(cell) for cell in row))
-    out.print(grid)
+    target = out if out.is_terminal else Console(file=out.file, width=PIPED_WIDTH)
+    target.print(grid)
 
 
 def quiet_broken_pipe() -> None:

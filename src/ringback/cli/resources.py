@@ -25,10 +25,10 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _listed(api: ApiClient, path: str) -> list[dict[str, Any]]:
-    """All pages of a list."""
+    """All pages of a list; one that is short has a single page and no cursor."""
     page = api.get(path, limit="100")
     rows: list[dict[str, Any]] = page["items"]
-    while cursor := page["next_cursor"]:
+    while cursor := page.get("next_cursor"):
         page = api.get(path, limit="100", cursor=cursor)
         rows += page["items"]
     return rows
@@ -185,14 +185,16 @@ def add_agent(
     base_url: Annotated[str | None, typer.Option(help="openai: the chat endpoint.")] = None,
     model: Annotated[str | None, typer.Option(help="openai: the model's name.")] = None,
     llm_key: Annotated[str | None, typer.Option(help="openai: the vendor's API key.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="openai: how to behave.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="hosted: how to behave.")] = None,
     greeting: Annotated[str | None, typer.Option(help="hosted: the first sentence.")] = None,
     url: Url = None,
     key: Key = None,
 ) -> None:
     """Make an agent."""
-    openai = _given(base_url=base_url, model=model, api_key=llm_key, prompt=prompt)
-    body = _given(name=name, mode=mode, brain=brain, greeting=greeting, openai=openai or None)
+    openai = _given(base_url=base_url, model=model, api_key=llm_key)
+    body = _given(
+        name=name, mode=mode, brain=brain, greeting=greeting, prompt=prompt, openai=openai or None
+    )
     with ApiClient(url, key) as api:
         made = api.post("/api/agents", body)
     out.print(f"Added {escape(made['id'])}.")
