@@ -104,6 +104,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
         gateway.process.wait_for("again to stop at once")
         gateway.process.send_signal(signal.SIGINT)
         assert gateway.process.wait(10) == 1
+        alice.process.stop(signal.SIGKILL)  # nobody is left to answer a BYE
         assert "Traceback" not in gateway.process.output
 
 
