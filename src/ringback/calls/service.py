@@ -33,6 +33,8 @@ ACCEPT_WAIT_SECONDS = 3.0
 """How long ``accept`` waits for the far end to have the answer, and a list for the last records."""
 ATTACH_WAIT_SECONDS = 5.0
 """How long a stream that comes early waits for the call's media."""
+RECORDING_WAIT_SECONDS = 8.0
+"""How long a request for a recording waits for its last audio; a leg may take 5 s to end."""
 DRAIN_SECONDS = 10.0
 """How long a stop waits for the last records after everybody was hung up on."""
 
@@ -144,8 +146,11 @@ class CallService:
         return await self._history.ended(account_id, page)
 
     async def recording(self, account_id: str, call_id: str) -> Path:
-        """The WAV file of a call that is over. Raises ``NotFound`` or ``Conflict``."""
+        """The WAV file of a call that is over; waits a moment where it is just being completed.
+        Raises ``NotFound`` or ``Conflict``."""
         entry = self._entry(account_id, call_id)
+        if entry is not None and entry.call.final:
+            await _within(RECORDING_WAIT_SECONDS, entry.released.wait())
         if entry is not None and not entry.released.is_set():
             raise Conflict(
                 "The recording is complete when the call is over.",
