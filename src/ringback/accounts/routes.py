@@ -31,7 +31,7 @@ def account_routes(accounts: AccountService) -> APIRouter:
         "/api-keys",
         summary="Create an API key",
         status_code=status.HTTP_201_CREATED,
-        responses=errors(400, 401, 413, 422, 429),
+        responses=errors(400, 401, 408, 413, 422, 429),
     )
     async def create_api_key(body: ApiKeyCreate, caller: CurrentAccount) -> ApiKeyCreated:
         """The answer holds the whole key, for the only time: store it safely."""

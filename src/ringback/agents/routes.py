@@ -31,7 +31,7 @@ def agent_routes(agents: AgentService) -> APIRouter:
         "",
         summary="Create an agent",
         status_code=status.HTTP_201_CREATED,
-        responses=errors(400, 401, 413, 422, 429),
+        responses=errors(400, 401, 408, 413, 422, 429),
     )
     async def create_agent(body: AgentCreate, caller: CurrentAccount) -> AgentView:
         """An agent answers the numbers that name it in `agent_id`, and can place calls."""
@@ -45,7 +45,7 @@ def agent_routes(agents: AgentService) -> APIRouter:
     @router.patch(
         "/{agent_id}",
         summary="Change an agent",
-        responses=errors(400, 401, 404, 409, 413, 422, 429),
+        responses=errors(400, 401, 404, 408, 409, 413, 422, 429),
     )
     async def update_agent(
         agent_id: AgentId, body: AgentUpdate, caller: CurrentAccount

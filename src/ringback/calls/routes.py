@@ -52,7 +52,7 @@ def _add_lifecycle(router: APIRouter, calls: CallService, idempotency: Idempoten
         "/call",
         summary="Place a call",
         response_model=CallView,
-        responses=errors(400, 401, 409, 413, 422, 429, 502, 503),
+        responses=errors(400, 401, 408, 409, 413, 422, 429, 502, 503),
     )
     async def create_call(
         body: CallCreate,
@@ -154,7 +154,7 @@ def _add_commands(router: APIRouter, calls: CallService) -> None:
     @router.post(
         "/call/{call_id}/say",
         summary="Speak",
-        responses=errors(400, 401, 404, 409, 413, 422, 429),
+        responses=errors(400, 401, 404, 408, 409, 413, 422, 429),
     )
     async def say(call_id: CallId, body: SayRequest, caller: CurrentAccount) -> CommandDone:
         """Speaks text with the voice of the call's hosted agent. 400 `tts_not_configured` where
@@ -175,7 +175,7 @@ def _add_commands(router: APIRouter, calls: CallService) -> None:
     @router.post(
         "/call/{call_id}/dtmf",
         summary="Press keys",
-        responses=errors(400, 401, 404, 409, 413, 422, 429),
+        responses=errors(400, 401, 404, 408, 409, 413, 422, 429),
     )
     async def send_dtmf(call_id: CallId, body: DtmfRequest, caller: CurrentAccount) -> CommandDone:
         """Sends DTMF to the far end, as to a voice menu."""
@@ -185,7 +185,7 @@ def _add_commands(router: APIRouter, calls: CallService) -> None:
     @router.post(
         "/call/{call_id}/chat",
         summary="Send a chat message",
-        responses=errors(400, 401, 404, 413, 422, 429),
+        responses=errors(400, 401, 404, 408, 413, 422, 429),
     )
     async def send_chat(call_id: CallId, body: ChatRequest, caller: CurrentAccount) -> CommandDone:
         """For platforms with the capability `write`. A phone call has none: 400

@@ -67,7 +67,7 @@ def _trunk_routes(telephony: Telephony) -> APIRouter:
         "/trunks",
         summary="Create a trunk",
         status_code=status.HTTP_201_CREATED,
-        responses=errors(400, 401, 413, 422, 429),
+        responses=errors(400, 401, 408, 413, 422, 429),
     )
     async def create_trunk(body: TrunkCreate, caller: CurrentAccount) -> TrunkView:
         """Registration starts at once; its status is in `registration`."""
@@ -91,7 +91,7 @@ def _trunk_routes(telephony: Telephony) -> APIRouter:
     @router.patch(
         "/trunks/{trunk_id}",
         summary="Change a trunk",
-        responses=errors(400, 401, 404, 413, 422, 429),
+        responses=errors(400, 401, 404, 408, 413, 422, 429),
     )
     async def update_trunk(
         trunk_id: TrunkId, body: TrunkUpdate, caller: CurrentAccount
@@ -130,7 +130,7 @@ def _number_routes(telephony: Telephony) -> APIRouter:
         "",
         summary="Add a phone number",
         status_code=status.HTTP_201_CREATED,
-        responses=errors(400, 401, 409, 413, 422, 429),
+        responses=errors(400, 401, 408, 409, 413, 422, 429),
     )
     async def create_phone_number(
         body: PhoneNumberCreate, caller: CurrentAccount
@@ -147,7 +147,7 @@ def _number_routes(telephony: Telephony) -> APIRouter:
     @router.patch(
         "/{number_id}",
         summary="Change a phone number",
-        responses=errors(400, 401, 404, 413, 422, 429),
+        responses=errors(400, 401, 404, 408, 413, 422, 429),
     )
     async def update_phone_number(
         number_id: NumberId, body: PhoneNumberUpdate, caller: CurrentAccount

@@ -34,7 +34,9 @@ def sip_trunk_routes(telephony: Telephony) -> APIRouter:
         """Host, port, user name, realm, caller ID, DIDs and registration; not the password."""
         return await shown(caller.account_id, await telephony.sip_trunk(caller.account_id))
 
-    @router.post("/trunk", summary="Connect a SIP trunk", responses=errors(400, 401, 413, 422, 429))
+    @router.post(
+        "/trunk", summary="Connect a SIP trunk", responses=errors(400, 401, 408, 413, 422, 429)
+    )
     async def connect_sip_trunk(body: SipTrunkConnect, caller: CurrentAccount) -> SipTrunkView:
         """Registration starts at once. A trunk that is connected already gets these values."""
         trunk = await telephony.connect_sip_trunk(caller.account_id, body)
@@ -54,7 +56,7 @@ def sip_trunk_routes(telephony: Telephony) -> APIRouter:
         "/trunk/dids",
         summary="Add a DID",
         status_code=status.HTTP_201_CREATED,
-        responses=errors(400, 401, 404, 409, 413, 422, 429),
+        responses=errors(400, 401, 404, 408, 409, 413, 422, 429),
     )
     async def add_did(body: DidCreate, caller: CurrentAccount) -> DidView:
         """Calls to numbers that were not added are refused."""
@@ -73,7 +75,7 @@ def sip_trunk_routes(telephony: Telephony) -> APIRouter:
     @router.post(
         "/trunk/dids/{did_id}/settings",
         summary="Change a DID",
-        responses=errors(400, 401, 404, 413, 422, 429),
+        responses=errors(400, 401, 404, 408, 413, 422, 429),
     )
     async def set_did(did_id: DidId, body: DidSettings, caller: CurrentAccount) -> DidView:
         """Whether its calls are answered at once or ring until they are accepted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from pydantic import Field
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.testclient import TestClient
+from starlette.types import Message
 from structlog.testing import capture_logs
 
 from ringback.core.errors import (
@@ -358,6 +360,36 @@ def test_a_body_beyond_the_limit_is_413_whether_announced_or_not(client: TestCli
         response = client.post("/api/things", content=content, headers=headers)
         assert response.status_code == 413
         assert error_of(response)["code"] == "body_too_large"
+
+
+def test_a_body_that_does_not_come_is_408_and_ends_the_connection() -> None:
+    sent: list[Message] = []
+
+    async def request() -> None:
+        pieces = iter([{"type": "http.request", "body": b"{", "more_body": True}])
+
+        async def receive() -> Message:
+            piece = next(pieces, None)
+            return await asyncio.Future() if piece is None else piece
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        headers = [(b"content-type", b"application/json"), (b"x-api-key", b"good")]
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/api/things",
+            "query_string": b"",
+            "headers": headers,
+        }
+        async with asyncio.timeout(30):
+            await HttpEdge(application(), body_seconds=0.01)(scope, receive, send)
+
+    asyncio.run(request())
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert b"request_timeout" in sent[1]["body"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import structlog
@@ -14,6 +15,8 @@ from ringback.core.http.errors import error_content
 from ringback.core.ids import new_id
 
 MAX_BODY_BYTES = 1_048_576
+BODY_SECONDS = 30.0
+"""Until a body must be complete: a slow one would hold its connection for nothing."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 log = structlog.stdlib.get_logger(__name__)
@@ -26,13 +29,17 @@ class HttpEdge:
       follows one would repeat its POST as a GET).
     - ``X-Request-Id`` is taken from the request where it is sane, else made, sent back, and
       bound to every log line of the request.
-    - A body beyond ``max_body`` bytes is answered with 413.
+    - A body beyond ``max_body`` bytes is answered with 413, one that takes longer than
+      ``body_seconds`` with 408.
     - An exception that nothing handled is logged once; the answer to it has gone out already.
     """
 
-    def __init__(self, app: ASGIApp, max_body: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self, app: ASGIApp, max_body: int = MAX_BODY_BYTES, body_seconds: float = BODY_SECONDS
+    ) -> None:
         self._app = app
         self._max_body = max_body
+        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -72,10 +79,23 @@ class HttpEdge:
 
     def _bounded(self, receive: Receive) -> Receive:
         seen = 0
+        complete = False
+        deadline = asyncio.get_running_loop().time() + self._body_seconds
 
         async def bounded() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, complete
+            if complete:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(
+                    408,
+                    f"The body was not complete within {self._body_seconds:g} s.",
+                    {"Connection": "close"},
+                ) from None
+            complete = not message.get("more_body", False)
             seen += len(message.get("body", b""))
             if seen > self._max_body:
                 raise HTTPException(413, self._too_large())

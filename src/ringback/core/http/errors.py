@@ -92,6 +92,14 @@ _DOCUMENTED: dict[int, tuple[str, ErrorDetail]] = {
             False,
         ),
         (
+            408,
+            "The body did not come in time.",
+            "request_timeout",
+            "The body was not complete within 30 s.",
+            "",
+            False,
+        ),
+        (
             409,
             "Not possible in the present state.",
             "conflict",
