@@ -105,6 +105,8 @@ class InboundCalls:
             self._log_refusal(query, route)
             self._refuse(leg, route.status, route.reason, route.detail)
             return
+        if not route.trusted:
+            leg.confined_to = event.flow.hop.host
         if not self._acceptable(leg, route, offer, our_host):
             return
         await self._offer(event, leg, route, offer, our_host)

@@ -15,7 +15,7 @@ import structlog
 
 from ringback.connectors.contract import CallSink, Cause
 from ringback.connectors.sip.causes import cause_of_status
-from ringback.connectors.sip.terms import dtmf_of_info, negotiated_audio
+from ringback.connectors.sip.terms import confined, dtmf_of_info, negotiated_audio
 from ringback.core.end_reason import EndReason
 from ringback.media.plane import MediaPlane
 from ringback.sip.audio_stream import NotAcceptable
@@ -88,6 +88,8 @@ class SipLeg:
         self.session: InviteSession | None = None
         self.negotiation: OfferAnswer | None = None
         self.over = False
+        self.confined_to: str | None = None
+        """The only host that is sent sound, for a caller whom no trunk vouches for."""
         self._services = services
         self._answered = False
         self._held = False
@@ -221,7 +223,10 @@ class SipLeg:
         result = self.negotiation.negotiated if self.negotiation else None
         if result is None or not self.call_id:
             return
-        self._services.plane.negotiate(self.call_id, negotiated_audio(result))
+        audio = negotiated_audio(result)
+        if self.confined_to is not None:
+            audio = confined(audio, self.confined_to)
+        self._services.plane.negotiate(self.call_id, audio)
         self._report_hold()
 
     def _report_hold(self) -> None:

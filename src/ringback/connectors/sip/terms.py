@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ringback.connectors.sip.directory import InboundQuery
 from ringback.media.plane import NegotiatedAudio, RtpAddress
@@ -125,4 +126,19 @@ def negotiated_audio(result: Negotiated) -> NegotiatedAudio:
         receive_codecs=tuple(
             (f.payload_type, f.codec.name) for f in result.receive_formats if f.codec.is_audio
         ),
+    )
+
+
+def confined(audio: NegotiatedAudio, host: str) -> NegotiatedAudio:
+    """``audio`` with sound for ``host`` alone, whatever the description says.
+
+    For callers whom nobody vouches for: a description that names somebody else's address would
+    make us send 50 packets a second to them. Whoever really sends from there is followed by
+    symmetric RTP all the same.
+    """
+    rtcp = audio.remote_rtcp
+    return replace(
+        audio,
+        remote=replace(audio.remote, host=host),
+        remote_rtcp=None if rtcp is None else replace(rtcp, host=host),
     )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ringback.connectors.sip.terms import (
     MAX_PASSED_HEADERS,
     caller_of,
     codecs_of,
+    confined,
     dtmf_of_info,
     inbound_query,
     passed_headers,
     tidy_number,
 )
+from ringback.media.plane import NegotiatedAudio, RtpAddress
 from ringback.sip.message import Request, parse_message
 from ringback.sip.sdp_values import PCMA, PCMU
 from ringback.sip.transport import Flow, Hop
@@ -96,3 +100,13 @@ def test_a_key_is_read_from_either_kind_of_info(
 def test_codecs_are_those_that_we_have_in_the_order_asked() -> None:
     assert codecs_of(("PCMU", "G729", "PCMA")) == (PCMU, PCMA)
     assert codecs_of(("G729",)) == (PCMA, PCMU)
+
+
+def test_sound_for_somebody_else_goes_to_the_caller_alone() -> None:
+    there = NegotiatedAudio(
+        RtpAddress("203.0.113.9", 4000), "PCMA", 8, remote_rtcp=RtpAddress("203.0.113.9", 4001)
+    )
+    here = confined(there, "198.51.100.7")
+    assert here.remote == RtpAddress("198.51.100.7", 4000)
+    assert here.remote_rtcp == RtpAddress("198.51.100.7", 4001)
+    assert confined(replace(there, remote_rtcp=None), "::1").remote_rtcp is None
