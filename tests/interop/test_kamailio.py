@@ -179,7 +179,7 @@ def test_an_outbound_call_is_answered_and_shows_the_caller_id(
     with registered.events() as events:
         call_id = dial(registered, provider, "+15551230000")
         events.wait_state(call_id, "active")
-        incoming = callee.wait_event("CALL_INCOMING")
+        incoming = callee.wait_event("CALL_ESTABLISHED")
         assert CALLER_ID in incoming["peeruri"]
         callee.hang_up()
         events.wait_state(call_id, "ended")

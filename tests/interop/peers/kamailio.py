@@ -84,7 +84,7 @@ request_route {{
     if ($rU =~ "5550003$") {{ $du = "sip:127.0.0.1:{silent}"; t_relay(); exit; }}
     if ($rU =~ "5550004$") {{ send_reply("404", "Not Found"); exit; }}
     if ($rU =~ "5550005$") {{ send_reply("503", "Service Unavailable"); exit; }}
-    $du = "sip:127.0.0.1:{callee}";
+    $ru = "sip:bob@127.0.0.1:{callee}";
     t_relay();
 }}
 """
@@ -93,7 +93,7 @@ request_route {{
 class Kamailio:
     """A provider of one trunk user. Called numbers end in: 5550001 busy, 5550002 declined,
     5550003 an address that never answers, 5550004 unknown, 5550005 out of order; every other
-    number goes to ``callee`` (a SIP port of 127.0.0.1)."""
+    number goes to bob at ``callee`` (a SIP port of 127.0.0.1)."""
 
     user = "trunk1"
     password = "s3cret-of-the-trunk"
