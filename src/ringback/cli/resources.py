@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from ringback.cli.client import ApiClient
 from ringback.cli.console import out, table
+from ringback.core.errors import InvalidRequest
 
 Url = Annotated[str | None, typer.Option("--url", help="The gateway's address.")]
 Key = Annotated[str | None, typer.Option("--key", help="API key.", envvar="RINGBACK_API_KEY")]
@@ -43,7 +44,10 @@ def _text(value: Any) -> str:
 
 @trunks.command("add")
 def add_trunk(
-    host: Annotated[str, typer.Argument(help="SIP server of the provider, or the PBX's address.")],
+    host: Annotated[
+        str | None,
+        typer.Argument(help="SIP server of the provider, or the PBX's address; a preset knows it."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
     username: Annotated[str | None, typer.Option(help="Registers with it, if given.")] = None,
     password: Annotated[
@@ -67,8 +71,10 @@ def add_trunk(
     """Connect a trunk: with a username it registers, without it is known by its address."""
     if username and password is None:
         password = typer.prompt("Password", hide_input=True)
+    if host is None and preset is None:
+        raise InvalidRequest("Which trunk?", hint="Give its host, or a preset: --preset zadarma.")
     body = _given(
-        name=name or host,
+        name=name or host or preset,
         mode="registration" if username else "ip_allowlist",
         host=host,
         port=port,

@@ -22,6 +22,7 @@ from ringback.cli.softphone.microphone import Headset
 from ringback.cli.softphone.person import LivePerson, ScriptedPerson
 from ringback.cli.softphone.phone import CallResult, off_hook
 from ringback.cli.softphone.transcriber import Transcriber
+from ringback.core.end_reason import EndReason
 from ringback.core.errors import InvalidRequest
 from ringback.core.logging import configure_logging
 from ringback.media.plane import SessionReport, VoiceSpec
@@ -196,11 +197,20 @@ def _news(news: str) -> None:
     out.print(f"[dim]  {escape(news)}[/]")
 
 
+ENDINGS = {
+    EndReason.CALLER_HANGUP: "the other side hung up",
+    EndReason.AGENT_HANGUP: "you hung up",
+    EndReason.MEDIA_TIMEOUT: "no sound came for a while",
+}
+"""The gateway's words for an end, as they read from the softphone's side of the line."""
+
+
 def _tell(result: CallResult) -> None:
     cause = result.cause
+    ending = ENDINGS.get(cause.reason, cause.reason.value.replace("_", " "))
     code = f" (SIP {cause.sip_code} {cause.text})" if cause.sip_code else f" ({cause.text})"
     out.print(
-        f"{'Ended' if result.answered else 'Not answered'}: [bold]{cause.reason.value}[/]"
+        f"{'Ended' if result.answered else 'Not answered'}: [bold]{ending}[/]"
         + (escape(code) if cause.sip_code or cause.text else "")
     )
     if result.answered:
