@@ -136,7 +136,7 @@ def test_a_call_speaks_listens_and_tells_how_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("sip:nobody@127.0.0.1:{nobody}", "network_error"),
+        ("sip:nobody@127.0.0.1:{nobody}", "network error"),
         ("sip:unknown@127.0.0.1:{gateway}", "Not answered"),
         ("+33612345678", "--registrar"),
         ("sip:127.0.0.1", "nobody to call"),
