@@ -38,8 +38,9 @@ MAX_TIMESTAMP_JUMP = 1.0
 """Seconds by which timestamps and arrivals may disagree about the time between two packets."""
 
 SHRINK_QUIET_AFTER = 1.0
-SHRINK_LOUD_AFTER = 3.0
-"""Seconds of too long a delay after which a quiet frame, or any frame, may be left out."""
+SHRINK_LOUD_AFTER = 10.0
+"""Seconds of too long a delay after which a quiet frame, or any frame, may be left out: within ten
+seconds most talk has a pause, and what is cut from a pause nobody misses."""
 
 SHRINK_QUIET_EVERY = 0.06
 SHRINK_LOUD_EVERY = 0.5

@@ -102,9 +102,9 @@ def test_every_stall_has_its_own_while() -> None:
 
 def test_loud_frames_are_left_out_later_and_seldom() -> None:
     buffer, number = stalled(0.4)
-    follow(buffer, number, 140, quiet=False)
+    follow(buffer, number, 490, quiet=False)
     assert buffer.counters.shrunk == 0
-    follow(buffer, number + 140, 100, quiet=False)
+    follow(buffer, number + 490, 100, quiet=False)
     assert 3 <= buffer.counters.shrunk <= 5
 
 
