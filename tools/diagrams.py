@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ringback.calls import states as call
-from ringback.sip import offer_answer, session_states, transaction_states
+from ringback.sip import offer_answer, registration, session_states, transaction_states
 from ringback.voice import turns
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,6 +71,13 @@ def page() -> str:
                 (word(a), label(e), word(b) if b else "before_the_offer")
                 for (a, e), b in offer_answer.TRANSITIONS.items()
             ),
+        )
+    )
+    parts.append(
+        diagram(
+            "A registration (RFC 3261 10)",
+            "src/ringback/sip/registration.py",
+            ((word(a), label(e), word(b)) for (a, e), b in registration.TRANSITIONS.items()),
         )
     )
     for machine in MACHINES:
