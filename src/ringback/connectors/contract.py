@@ -7,8 +7,9 @@ report to and is handed plain data to dial with. Differences between platforms a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -57,7 +58,9 @@ class InboundOffer:
     phone_number_id: str | None = None
     trunk_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Platform headers an agent may see (``X-…``, Diversion)."""
+    """Platform headers an agent may see (``X-…``, Diversion, Identity)."""
+    identity: Mapping[str, object] | None = None
+    """What the caller's STIR/SHAKEN token claims (RFC 8225), not verified here; ``None``: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,34 @@ class DialRequest:
     caller_id: str | None = None
     trunk_id: str | None = None
     ring_timeout: float = 60.0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """``X-`` headers to send along."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferResult:
+    """What became of a transfer that we asked the far end to make.
+
+    ``status`` is the last that was heard: of the REFER where that was refused, else of the new
+    call as its NOTIFYs tell it. ``refused``: the far end did not even try (so somebody else may).
+    """
+
+    done: bool
+    refused: bool
+    status: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TracedMessage:
+    """One signalling message of a call, secrets masked. Addresses are ``host:port``."""
+
+    at: datetime
+    outgoing: bool
+    transport: str
+    local: str
+    remote: str
+    data: bytes
 
 
 class LegControl(Protocol):
@@ -86,6 +117,36 @@ class LegControl(Protocol):
 
     async def hang_up(self, reason: EndReason) -> None:
         """End the leg, whatever its state (BYE, CANCEL or a final response)."""
+        ...
+
+    async def hold(self) -> None:
+        """Ask the far end to hear without speaking. Returns when it has agreed.
+
+        Raises ``Conflict`` (code ``call_not_active``) before the answer and ``UpstreamFailed``
+        (``hold_refused``) where the far end refuses; the call goes on as it was.
+        """
+        ...
+
+    async def resume(self) -> None:
+        """End ``hold``; raises as ``hold`` does."""
+        ...
+
+    async def transfer(self, target: str, replaces: LegControl | None = None) -> TransferResult:
+        """Ask the far end to call ``target`` (as in :class:`DialRequest`) in our place; with
+        ``replaces``, to take the place that we have in that other leg of this connector, which
+        must be answered. Returns when it is decided; the leg itself is not hung up.
+
+        Raises ``InvalidRequest`` for a target that is none and ``Conflict`` before the answer.
+        """
+        ...
+
+    async def send_dtmf(self, digits: str) -> None:
+        """Press keys by signalling (SIP INFO), one after another. Raises ``UpstreamFailed`` (code
+        ``dtmf_refused``) where the far end takes none."""
+        ...
+
+    def trace(self) -> Sequence[TracedMessage]:
+        """The signalling so far, oldest first, bounded."""
         ...
 
 
@@ -110,6 +171,17 @@ class CallSink(Protocol):
 
     def leg_dtmf(self, call_id: str, digit: str, duration_ms: int) -> None:
         """A key that came by signalling (SIP INFO); keys in the media come from the plane."""
+        ...
+
+    async def leg_transfer_requested(self, call_id: str, target: str) -> None:
+        """The far end asks us to go on with somebody else (REFER). Returns when the connector may
+        dial ``target`` for this call; raises a ``RingbackError`` when it must not (limits)."""
+        ...
+
+    def leg_replaced(self, call_id: str, leg: LegControl, remote: str, name: str) -> None:
+        """``leg`` has taken the place of the call's leg (attended transfer by the far end, or a
+        REFER that we followed): same call, same agent, another person (number and name). The old
+        leg reports nothing more."""
         ...
 
     def leg_ended(self, call_id: str, cause: Cause) -> None:

@@ -21,6 +21,14 @@ class EndReason(StrEnum):
     NODE_LOST = "node_lost"
     """The process that held the call died."""
     ACK_TIMEOUT = "ack_timeout"
+    SESSION_EXPIRED = "session_expired"
+    """The far end stopped refreshing the session (RFC 4028): it is gone."""
+    TRANSFERRED = "transferred"
+    """The far end has gone on to somebody else, without us."""
+    CONFERENCE_ENDED = "conference_ended"
+    """The call that it was joined to is over."""
+    ENCRYPTION_FAILED = "encryption_failed"
+    """The audio could not be protected as agreed."""
 
     # inbound, never answered
     UNANSWERED = "unanswered"

@@ -24,11 +24,37 @@ class RtpAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class SdesSecurity:
+    """SRTP with keys from the signalling (RFC 4568). ``suite`` is a crypto suite's name
+    (``AES_CM_128_HMAC_SHA1_80``, ``AEAD_AES_128_GCM``); the keys are master key and salt, joined.
+    """
+
+    suite: str
+    local_key: bytes = field(repr=False)
+    remote_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsSecurity:
+    """SRTP with keys from a DTLS handshake on the media path (RFC 5763, 5764).
+
+    ``active``: we are the DTLS client. ``fingerprints`` are hash name and colon-separated hex, as
+    in ``a=fingerprint``; the peer's certificate has to match one of them.
+    """
+
+    active: bool
+    fingerprints: tuple[tuple[str, str], ...]
+
+
+MediaSecurity = SdesSecurity | DtlsSecurity
+
+
+@dataclass(frozen=True, slots=True)
 class NegotiatedAudio:
     """What offer and answer agreed on for one audio stream (RFC 3264).
 
     ``remote`` is where the SDP says to send; the session follows the real source by symmetric
-    RTP. ``codec`` is the encoding name of RFC 3551 (``PCMU``, ``PCMA``).
+    RTP. ``codec`` is the encoding name of RFC 3551 (``PCMU``, ``PCMA``, ``G722``, ``opus``).
     """
 
     remote: RtpAddress
@@ -37,6 +63,7 @@ class NegotiatedAudio:
     clock_rate: int = 8000
     ptime_ms: int = 20
     dtmf_payload_type: int | None = None
+    """``telephone-event`` in packets that we send."""
     send: bool = True
     receive: bool = True
     rtcp_mux: bool = False
@@ -44,6 +71,15 @@ class NegotiatedAudio:
     receive_codecs: tuple[tuple[int, str], ...] = ()
     """Payload type and codec of everything the peer may switch to without a new offer; empty:
     ``payload_type`` alone."""
+    dtmf_receive_payload_types: tuple[tuple[int, int], ...] = ()
+    """Payload type and clock rate (Hz) of every ``telephone-event`` the peer may send; empty:
+    ``dtmf_payload_type`` alone, at ``clock_rate``."""
+    comfort_noise_payload_type: int | None = None
+    """RFC 3389, in both directions; ``None``: not agreed."""
+    fmtp: str = ""
+    """The peer's format parameters of ``codec``: what it wants us to send (RFC 7587 6.1)."""
+    security: MediaSecurity | None = None
+    """``None``: plain RTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +95,8 @@ class SessionOpened:
     session_id: str
     rtp_port: int
     rtcp_port: int
+    fingerprint: tuple[str, str] | None = None
+    """Hash name and fingerprint of our DTLS certificate; ``None``: no DTLS-SRTP here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +119,19 @@ class SessionReport:
     packets_duplicate: int = 0
     jitter_ms: float = 0.0
     round_trip_ms: float | None = None
+    codec: str = ""
+    """The codec in use when it was closed, empty where none was ever agreed on."""
+    security: str = "none"
+    """``none``, or the SRTP suite that protected the audio."""
+    buffer_ms: float = 0.0
+    """The playout delay of the jitter buffer at the end."""
+    remote_packets_lost: int | None = None
+    """What the peer's receiver reports say about our packets; ``None``: it sent none."""
+    remote_jitter_ms: float | None = None
+    mos: float | None = None
+    """How the person was heard here: the E-model's estimate (ITU-T G.107), 1.0 to 4.5."""
+    remote_mos: float | None = None
+    """How we were heard there, from the peer's reports."""
     recording: str | None = None
     recorded_ms: int = 0
 
@@ -99,6 +150,16 @@ class DtmfReceived:
 class MediaTimedOut:
     session_id: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFailed:
+    """The audio cannot be protected as agreed (no DTLS handshake, a wrong certificate). ``reason``
+    is an ``EndReason`` value, ``detail`` a sentence for the log and the record."""
+
+    session_id: str
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +209,7 @@ class StreamDetached:
 MediaEvent = (
     DtmfReceived
     | MediaTimedOut
+    | MediaFailed
     | TranscriptLine
     | HangUpRequested
     | StreamCommand
@@ -194,15 +256,52 @@ class MediaPlane(Protocol):
 
     def stop_speaking(self, session_id: str) -> None: ...
 
-    def send_dtmf(self, session_id: str, digits: str) -> None:
-        """RFC 4733 events, one after another: ``0-9A-D*#``; ``,`` is a half-second pause."""
+    def send_dtmf(self, session_id: str, digits: str, method: str = "auto") -> None:
+        """Press keys, one after another: ``0-9A-D*#``; ``,`` is a half-second pause. ``method`` is
+        ``rtp`` (RFC 4733), ``inband`` (tones), or ``auto``: events where the peer takes them."""
         ...
 
     def dtmf(self, session_id: str, digit: str, duration_ms: int) -> None:
-        """A key that signalling brought in, for the agents of this session."""
+        """A key that signalling (INFO) brought in. A key that arrives in more than one way
+        (RFC 4733, INFO, tones) is reported once, as one ``DtmfReceived``."""
         ...
 
-    def set_hold(self, session_id: str, held: bool) -> None: ...
+    def set_hold(self, session_id: str, held: bool) -> None:
+        """The far end holds us: nobody hears anybody, and no RTP need come."""
+        ...
+
+    def hold(self, session_id: str, music: str | None = None) -> None:
+        """We hold the person: they hear ``music`` (the path of a WAV file, looped; ``None``: the
+        node's own) and nobody hears them, in a conference too. Agents hear everybody else."""
+        ...
+
+    def resume(self, session_id: str) -> None:
+        """End ``hold``."""
+        ...
+
+    def join(self, session_id: str, conference: str) -> None:
+        """Bring ``session_id`` with its person and its agents into the bridge of the session
+        ``conference``: from now on everybody hears everybody else, each without themselves. Ignored
+        where either is gone. A session that is joined already moves."""
+        ...
+
+    def part(self, session_id: str) -> None:
+        """Undo ``join``: back to a bridge of its own. Closing the conference parts everybody."""
+        ...
+
+    def detach_agents(self, session_id: str) -> None:
+        """End the hosted voice and the streams (closed with 1000) of ``session_id``: the people
+        stay and go on without."""
+        ...
+
+    def take_leg(self, session_id: str, other: str) -> None:
+        """The phone leg of session ``other`` replaces that of ``session_id``, whose ports are
+        closed; ``other`` is gone afterwards. Agents, recording and streams stay as they are."""
+        ...
+
+    def report(self, session_id: str) -> SessionReport | None:
+        """The figures so far; ``None`` where the session is gone."""
+        ...
 
     def notify(self, session_id: str, message: Mapping[str, Any]) -> None:
         """Send one JSON message to every stream of the session."""
