@@ -5,3 +5,4 @@ cd "$(dirname "$0")/.."
 .venv/bin/python tools/settings_table.py
 .venv/bin/python tools/diagrams.py
 .venv/bin/python tools/openapi.py
+.venv/bin/python tools/requirements.py
