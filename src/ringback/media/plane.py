@@ -272,7 +272,8 @@ class MediaPlane(Protocol):
 
     def hold(self, session_id: str, music: str | None = None) -> None:
         """We hold the person: they hear ``music`` (the path of a WAV file, looped; ``None``: the
-        node's own) and nobody hears them, in a conference too. Agents hear everybody else."""
+        node's own; empty: silence) and nobody hears them, in a conference too. Agents hear
+        everybody else."""
         ...
 
     def resume(self, session_id: str) -> None:
