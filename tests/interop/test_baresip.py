@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from interop.peers import sound
 from interop.peers.baresip import Baresip
 from interop.peers.gateway import Gateway
@@ -39,6 +41,7 @@ def test_a_softphone_talks_with_the_demo_agent(
     assert sound.loud_seconds(sound.mono(received.read_bytes())) > 2
 
 
+@pytest.mark.requirement("media.dtmf-once")
 def test_a_pressed_key_reaches_the_demo_agent_once(gateway: Gateway, tmp_path: Path) -> None:
     with Baresip(tmp_path / "alice") as alice, gateway.events() as events:
         alice.dial(f"sip:demo@127.0.0.1:{gateway.sip_port}")
@@ -50,6 +53,7 @@ def test_a_pressed_key_reaches_the_demo_agent_once(gateway: Gateway, tmp_path: P
         assert events.count("dtmf") == 1
 
 
+@pytest.mark.requirement("call.remote-hold")
 def test_hold_and_resume_by_the_phone_are_states_of_the_call(
     gateway: Gateway, tmp_path: Path
 ) -> None:

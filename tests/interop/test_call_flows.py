@@ -27,6 +27,7 @@ def own_a_number(gateway: Gateway) -> None:
     gateway.post("/api/phone-numbers", {"number": DID, "trunk_id": trunk["id"]})
 
 
+@pytest.mark.requirement("call.late-offer")
 @pytest.mark.parametrize("transport", ["u1", "t1"])
 def test_an_invite_without_an_offer_gets_ours(
     gateway: Gateway, tmp_path: Path, transport: str
@@ -41,6 +42,7 @@ def test_an_invite_without_an_offer_gets_ours(
         assert ended["end_reason"] == "caller_hangup"
 
 
+@pytest.mark.requirement("call.cancel")
 def test_a_caller_who_gives_up_gets_a_487_and_the_call_is_missed(
     gateway: Gateway, tmp_path: Path
 ) -> None:
@@ -52,6 +54,7 @@ def test_a_caller_who_gives_up_gets_a_487_and_the_call_is_missed(
     assert gateway.call(call_id)["end_reason"] == "caller_cancelled"
 
 
+@pytest.mark.requirement("call.refusals")
 def test_a_caller_with_no_codec_of_ours_is_told_so_before_anybody_rings(
     gateway: Gateway, tmp_path: Path
 ) -> None:
@@ -60,6 +63,7 @@ def test_a_caller_with_no_codec_of_ours_is_told_so_before_anybody_rings(
     assert gateway.get("/api/calls?state=ended")["items"] == []
 
 
+@pytest.mark.requirement("media.dtmf-info")
 def test_a_key_in_an_info_is_a_key_of_the_call(gateway: Gateway, tmp_path: Path) -> None:
     with gateway.events() as events, play(tmp_path / "sipp", gateway, "info_key", "demo") as sipp:
         key = events.wait("dtmf")
@@ -67,6 +71,7 @@ def test_a_key_in_an_info_is_a_key_of_the_call(gateway: Gateway, tmp_path: Path)
         assert sipp.process.wait(30) == 0, sipp.error_text()
 
 
+@pytest.mark.requirement("call.ack-lost")
 def test_a_caller_who_never_acknowledges_is_hung_up_on(gateway: Gateway, tmp_path: Path) -> None:
     with (
         gateway.events() as events,
@@ -77,6 +82,7 @@ def test_a_caller_who_never_acknowledges_is_hung_up_on(gateway: Gateway, tmp_pat
         assert sipp.process.wait(30) == 0, sipp.error_text()
 
 
+@pytest.mark.requirement("guard.no-enumeration", "trunk.stranger")
 @pytest.mark.parametrize("user", [DID, "1000", "admin"])
 def test_a_stranger_learns_nothing_about_our_numbers(
     gateway: Gateway, tmp_path: Path, user: str

@@ -71,12 +71,14 @@ def call_from_outside(folder: Path, provider: Kamailio, did: str) -> Iterator[Si
 # ---- registration ---------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("trunk.status", "trunk.digest-algorithms")
 def test_a_trunk_registers_and_shows_it(registered: Gateway) -> None:
     trunk = registered.get("/api/sip/trunk")
     assert trunk["registration"]["status"] == "registered"
     assert "s3cret" not in str(trunk)
 
 
+@pytest.mark.requirement("trunk.status-reasons")
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -95,6 +97,7 @@ def test_a_registration_that_fails_says_why_in_words(
     assert gateway.get("/api/sip/trunk")["registration"]["status"] == "unregistered"
 
 
+@pytest.mark.requirement("trunk.edit-live")
 def test_an_edit_takes_effect_without_a_restart(gateway: Gateway, provider: Kamailio) -> None:
     with gateway.events() as events:
         connect(gateway, provider, sip_password="wrong-password")
@@ -124,6 +127,7 @@ def test_a_known_number_rings_and_is_accepted_over_rest(
     assert registered.call(invite["call_id"])["end_reason"] == "agent_hangup"
 
 
+@pytest.mark.requirement("call.refusals")
 def test_an_unknown_number_is_refused_with_404(
     registered: Gateway, provider: Kamailio, tmp_path: Path
 ) -> None:
@@ -173,6 +177,7 @@ def dial(gateway: Gateway, provider: Kamailio, number: str) -> str:
     return str(call["call_id"])
 
 
+@pytest.mark.requirement("rfc3325.9")
 def test_an_outbound_call_is_answered_and_shows_the_caller_id(
     registered: Gateway, provider: Kamailio, callee: Baresip
 ) -> None:
@@ -187,6 +192,7 @@ def test_an_outbound_call_is_answered_and_shows_the_caller_id(
     assert CALLER_ID in provider.process.wait_for(r"OUTBOUND to=\S+ from=\S+ pai=.*").group()
 
 
+@pytest.mark.requirement("call.end-causes")
 @pytest.mark.parametrize(
     ("number", "end_reason"),
     [

@@ -47,6 +47,7 @@ def answer_to(data: bytes) -> Response | None:
     return None if rejection is None else rejection.response_to(request, to_tag="t")
 
 
+@pytest.mark.requirement("bad.torture")
 @pytest.mark.parametrize(
     ("name", "status", "fault"),
     [

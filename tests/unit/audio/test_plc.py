@@ -52,6 +52,7 @@ def biggest_step(pcm: bytes) -> int:
     return int(np.abs(np.diff(np.frombuffer(pcm, np.int16).astype(np.int32))).max())
 
 
+@pytest.mark.requirement("media.plc")
 @pytest.mark.parametrize("pitch", [75, 100, 140, 190, 250, 300])
 def test_five_percent_loss_is_better_than_silence_and_than_repetition(pitch: float) -> None:
     frames = frames_of(voiced(pitch))

@@ -69,6 +69,7 @@ def test_packets_that_are_not_in_sequence_prove_nothing(latch: SourceLatch) -> N
         assert wire.send() is Verdict.WRONG_SOURCE
 
 
+@pytest.mark.requirement("media.latching", "bad.rtp-flood")
 def test_a_flood_of_many_sources_proves_nothing(latch: SourceLatch) -> None:
     for n in range(200):
         assert Wire(latch, STRANGER, ssrc=n).send() is Verdict.WRONG_SOURCE
@@ -76,6 +77,7 @@ def test_a_flood_of_many_sources_proves_nothing(latch: SourceLatch) -> None:
     assert latch.send_to == PHONE
 
 
+@pytest.mark.requirement("media.latching")
 def test_once_latched_a_stranger_changes_nothing(latch: SourceLatch) -> None:
     Wire(latch, NAT).send(count=PROBATION)
     assert Wire(latch, STRANGER).send(count=1000) is Verdict.WRONG_SOURCE
@@ -124,6 +126,7 @@ def test_after_reopening_the_known_source_needs_no_proof(latch: SourceLatch) -> 
     assert Wire(latch, NAT).send(1.0) is Verdict.NEW_SOURCE
 
 
+@pytest.mark.requirement("media.wrong-ssrc")
 def test_another_ssrc_beside_the_present_one_is_dropped(latch: SourceLatch) -> None:
     voice, intruder = Wire(latch, PHONE), Wire(latch, PHONE, OTHER)
     for n in range(200):
@@ -157,6 +160,7 @@ def test_after_a_renegotiation_another_ssrc_is_followed_at_once(latch: SourceLat
     assert Wire(latch, PHONE, OTHER).send(0.02) is Verdict.NEW_SOURCE
 
 
+@pytest.mark.requirement("media.latching")
 @pytest.mark.parametrize(
     "address",
     [("224.0.0.1", 4000), ("255.255.255.255", 4000), ("0.0.0.0", 4000), ("192.0.2.1", 0)],

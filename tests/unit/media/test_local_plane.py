@@ -131,6 +131,7 @@ def test_a_stopped_plane_opens_nothing(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.requirement("media.timeout")
 def test_no_rtp_on_an_active_call_is_reported_once(run: Run) -> None:
     async def main() -> None:
         async with node() as n:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from ringback.media.plane import RtpAddress
 from ringback.rtp.rtcp import (
     Goodbye,
@@ -27,6 +29,7 @@ def run_for(bench: Bench, phone: Phone, seconds: float) -> None:
         bench.tick()
 
 
+@pytest.mark.requirement("media.rtcp", "rfc3550.6")
 def test_reports_go_out_about_every_five_seconds_with_a_cname() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(audio())
@@ -63,6 +66,7 @@ def test_with_rtcp_mux_everything_is_on_one_port() -> None:
     assert bench.counters.rtcp_received == 1
 
 
+@pytest.mark.requirement("media.rtcp")
 def test_the_round_trip_is_measured_from_the_answer_to_our_report() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(audio())

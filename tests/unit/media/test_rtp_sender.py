@@ -45,6 +45,7 @@ def test_silence_is_sent_like_speech() -> None:
     assert run(make_sender(name="PCMA"), None)[0].payload == b"\xd5" * 160
 
 
+@pytest.mark.requirement("media.ptime")
 @pytest.mark.parametrize("ptime", [10, 20, 30, 40, 50, 60])
 def test_every_packet_has_the_negotiated_length_and_no_sample_is_lost(ptime: int) -> None:
     frames = [level(n * 100) for n in range(30)]

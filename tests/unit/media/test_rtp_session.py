@@ -42,6 +42,7 @@ def test_nothing_is_heard_before_the_phone_speaks() -> None:
     assert [bench.tick() for _ in range(5)] == [None] * 5
 
 
+@pytest.mark.requirement("media.plc")
 def test_a_lost_packet_is_concealed_and_not_a_click_of_silence() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(audio())
@@ -95,6 +96,7 @@ def test_nothing_is_sent_to_the_hold_address() -> None:
     assert bench.rtp == []
 
 
+@pytest.mark.requirement("media.symmetric-rtp")
 def test_audio_goes_where_it_really_comes_from() -> None:
     bench, phone = Bench(), Phone()
     nat = ("198.51.100.77", 61234)
@@ -107,6 +109,7 @@ def test_audio_goes_where_it_really_comes_from() -> None:
     assert bench.rtp[-1][1] == nat
 
 
+@pytest.mark.requirement("media.latching", "bad.rtp-flood")
 def test_a_stranger_is_neither_heard_nor_answered() -> None:
     bench, phone, stranger = Bench(), Phone(), Phone(ssrc=0xBAD)
     bench.negotiate(audio())
@@ -120,6 +123,7 @@ def test_a_stranger_is_neither_heard_nor_answered() -> None:
     assert bench.counters.dropped_wrong_source == 50
 
 
+@pytest.mark.requirement("media.wrong-ssrc", "bad.rtp-flood")
 def test_a_flood_of_other_ssrcs_from_the_right_address_is_dropped() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(audio())
@@ -144,6 +148,7 @@ def test_a_pbx_that_connects_somebody_else_is_followed() -> None:
     assert min(heard[15:]) > 5000
 
 
+@pytest.mark.requirement("media.payload-type-change")
 def test_the_payload_type_may_change_between_pcmu_and_pcma_at_any_packet() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(audio())
@@ -224,6 +229,7 @@ def test_audio_that_was_not_asked_for_is_dropped() -> None:
     assert bench.session.latch.source is None
 
 
+@pytest.mark.requirement("bad.fuzz")
 def test_random_bytes_never_raise() -> None:
     bench = Bench()
     bench.negotiate(audio(mux=True))
@@ -256,6 +262,7 @@ def press(bench: Bench, phone: Phone, digits: str, ticks: int, lose_ends: bool =
         bench.tick()
 
 
+@pytest.mark.requirement("media.dtmf-rfc4733")
 def test_each_key_is_reported_once() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(audio())

@@ -42,6 +42,7 @@ class Open:
         self.ports.release(self.sockets)
 
 
+@pytest.mark.requirement("media.symmetric-rtp")
 def test_each_port_receives_its_own_and_sends_from_where_it_receives(run: Run) -> None:
     async def main() -> None:
         opened = Open()

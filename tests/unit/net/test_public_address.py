@@ -67,6 +67,7 @@ def stun(*answers: str | StunFailed) -> Callable[..., object]:
     return query
 
 
+@pytest.mark.requirement("trunk.public-address")
 def test_a_public_peer_is_told_the_public_address() -> None:
     assert build().host_for(PUBLIC_PEER) == EXTERNAL
 
@@ -152,6 +153,7 @@ def test_it_advertises_the_port_of_the_transport() -> None:
     assert address.advertised(Hop("tls", PUBLIC_PEER, 5061)) == (EXTERNAL, 5061)
 
 
+@pytest.mark.requirement("trunk.public-address")
 def test_stun_fills_in_for_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "query", stun("203.0.113.50", "203.0.113.50", "203.0.113.51"))
     address = build(external_ip=None, stun_server=("stun.example", 3478))

@@ -145,6 +145,7 @@ def test_names_that_only_the_system_knows_are_found_there(
 # ---- NAPTR ----------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("trunk.dns", "rfc3263.4.1")
 def test_naptr_decides_transport_and_order() -> None:
     hops, _ = resolve("sip:carrier.test")
     assert hops == [
@@ -155,6 +156,7 @@ def test_naptr_decides_transport_and_order() -> None:
     ]
 
 
+@pytest.mark.requirement("trunk.dns", "rfc3263.4.1")
 def test_a_sips_uri_takes_nothing_but_the_tls_service() -> None:
     hops, _ = resolve("sips:carrier.test")
     assert {hop.transport for hop in hops} == {"tls"}
@@ -169,6 +171,7 @@ def test_a_given_transport_does_without_naptr() -> None:
 # ---- SRV ------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("trunk.dns", "rfc3263.4.2")
 def test_srv_without_naptr_gives_every_transport_with_its_ports() -> None:
     hops, _ = resolve("sip:srv.test")
     assert hops == [
@@ -179,6 +182,7 @@ def test_srv_without_naptr_gives_every_transport_with_its_ports() -> None:
     ]
 
 
+@pytest.mark.requirement("trunk.dns")
 def test_an_address_record_does_not_hide_srv() -> None:
     assert all(hop.host != "192.0.2.251" for hop in resolve("sip:srv.test")[0])
 
@@ -333,6 +337,7 @@ RECORDS = [
 ]
 
 
+@pytest.mark.requirement("rfc3263.4.2")
 @pytest.mark.parametrize(
     ("chance", "second"), [(0.0, "zero"), (0.05, "light"), (0.5, "heavy"), (0.999, "heavy")]
 )

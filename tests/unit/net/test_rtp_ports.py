@@ -111,6 +111,7 @@ def test_a_skipped_pair_leaves_no_socket_open(clock: ManualClock, first: int) ->
     assert pair.port == first
 
 
+@pytest.mark.requirement("media.port-drain")
 def test_a_released_pair_rests_before_it_is_used_again(clock: ManualClock, first: int) -> None:
     ports = RtpPorts(first, first + 3, clock=clock, quarantine=30.0)
     one = ports.bind("127.0.0.1")
@@ -177,6 +178,7 @@ def test_a_good_range_has_nothing_to_say(
     assert RtpPorts(10_000, 20_000, clock=clock).probe(ephemeral, tmp_path / "none") == []
 
 
+@pytest.mark.requirement("host.rtp-range")
 def test_a_range_that_the_kernel_hands_out_is_told_with_the_cure(
     clock: ManualClock, ephemeral: Path, tmp_path: Path
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_range_that_the_kernel_hands_out_is_told_with_the_cure(
     assert len(ports.probe(ephemeral, reserved)) == 1
 
 
+@pytest.mark.requirement("host.rtp-range")
 def test_a_small_range_is_told_with_its_number_of_calls(clock: ManualClock, tmp_path: Path) -> None:
     (sentence,) = RtpPorts(10_000, 10_007, clock=clock).probe(tmp_path / "a", tmp_path / "b")
     assert "4 calls" in sentence

@@ -130,6 +130,7 @@ def bound(port: int, transport: str) -> bool:
     return any(row.split()[1].endswith(f":{port:04X}") for row in rows)
 
 
+@pytest.mark.requirement("trunk.keepalive", "rfc3261.11")
 @needs_sipsak
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_sipsak_gets_its_options_answered(tmp_path: Path, transport: str) -> None:

@@ -35,6 +35,7 @@ def test_one_connection_carries_everything_to_a_hop(loop_factory: LoopFactory) -
     run(test, loop_factory)
 
 
+@pytest.mark.requirement("rfc3261.18")
 def test_the_peers_connection_is_used_to_answer_and_to_ask_back() -> None:
     async def test() -> None:
         async with Node() as us, Node() as peer:
@@ -50,6 +51,7 @@ def test_the_peers_connection_is_used_to_answer_and_to_ask_back() -> None:
     run(test)
 
 
+@pytest.mark.requirement("trunk.tcp-redial")
 def test_a_closed_connection_is_told_to_the_core_and_dialled_again(
     loop_factory: LoopFactory,
 ) -> None:
@@ -70,6 +72,7 @@ def test_a_closed_connection_is_told_to_the_core_and_dialled_again(
     run(test, loop_factory)
 
 
+@pytest.mark.requirement("trunk.tcp-redial")
 def test_a_request_that_meets_a_dead_connection_is_sent_again_on_a_new_one(
     loop_factory: LoopFactory,
 ) -> None:
@@ -309,6 +312,7 @@ def test_messages_are_cut_however_the_bytes_arrive() -> None:
     run(test)
 
 
+@pytest.mark.requirement("trunk.keepalive", "rfc5626.4.4.1")
 def test_a_double_crlf_is_answered_with_a_single_one(loop_factory: LoopFactory) -> None:
     async def test() -> None:
         async with Node() as us:
@@ -376,6 +380,7 @@ def test_a_stream_out_of_step_is_answered_and_closed() -> None:
     run(test)
 
 
+@pytest.mark.requirement("bad.fuzz")
 def test_endless_garbage_is_closed() -> None:
     async def test() -> None:
         async with Node() as us:

@@ -14,6 +14,7 @@ from ringback.net.tls import TlsContexts
 from unit.net.sip_peers import LoopFactory, Node, Pki, RawClient, options, run, until
 
 
+@pytest.mark.requirement("trunk.transports", "trunk.tls-verify")
 def test_a_request_goes_over_verified_tls(loop_factory: LoopFactory, pki: Pki) -> None:
     async def test() -> None:
         async with Node(pki=pki) as us, Node(pki=pki) as peer:
@@ -27,6 +28,7 @@ def test_a_request_goes_over_verified_tls(loop_factory: LoopFactory, pki: Pki) -
     run(test, loop_factory)
 
 
+@pytest.mark.requirement("trunk.tls-verify")
 def test_a_certificate_for_another_name_is_refused_unless_told_not_to_look(
     loop_factory: LoopFactory, pki: Pki, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -45,6 +47,7 @@ def test_a_certificate_for_another_name_is_refused_unless_told_not_to_look(
     assert "certificate is not valid" in caplog.text
 
 
+@pytest.mark.requirement("trunk.tls-verify")
 def test_an_unknown_authority_is_refused(
     loop_factory: LoopFactory, pki: Pki, tmp_path: Path
 ) -> None:

@@ -35,10 +35,12 @@ def test_every_key_has_its_code(code: int, digit: str) -> None:
     assert receive(DtmfReceiver(), code, PRESS) == [f"{digit}:80"]
 
 
+@pytest.mark.requirement("rfc4733.2.3")
 def test_the_duration_is_in_ms_of_the_clock() -> None:
     assert receive(DtmfReceiver(48000), 5, [(0, 4800, True)]) == ["5:100"]
 
 
+@pytest.mark.requirement("media.dtmf-rfc4733", "rfc4733.2.5")
 @pytest.mark.parametrize("kept", [[0, 3], [3], [5], [0, 1, 2, 5], [2, 4]])
 def test_one_key_comes_of_any_packets_that_reach_us(kept: list[int]) -> None:
     assert receive(DtmfReceiver(), 1, [PRESS[index] for index in kept]) == ["1:80"]
@@ -55,6 +57,7 @@ def test_a_packet_that_comes_after_the_end_of_its_press_is_no_second_press() -> 
     assert receiver.poll(10.0) is None
 
 
+@pytest.mark.requirement("media.dtmf-rfc4733")
 def test_the_same_key_twice_is_two_presses() -> None:
     again = [(3000, duration, end) for _, duration, end in PRESS]
     assert receive(DtmfReceiver(), 1, PRESS + again) == ["1:80", "1:80"]
@@ -75,6 +78,7 @@ def test_two_presses_known_at_once_are_told_one_after_the_other() -> None:
     assert receiver.poll(0.14) is None
 
 
+@pytest.mark.requirement("media.dtmf-rfc4733")
 def test_a_press_whose_end_was_lost_ends_after_a_while() -> None:
     receiver = DtmfReceiver()
     receive(receiver, 1, PRESS[:3], now=5.0)
@@ -104,6 +108,7 @@ def test_a_source_that_starts_far_back_is_heard() -> None:
     assert receive(receiver, 2, [(1_000, 640, True)]) == ["2:80"]
 
 
+@pytest.mark.requirement("rfc4733.2.5")
 def test_a_long_press_goes_on_in_a_new_segment_rfc4733_2513() -> None:
     steps = [(1000, 160, False), (1000, 0xFFFF, False), (1000 + 0xFFFF, 160, False)]
     steps.append((1000 + 0xFFFF, 8000, True))
@@ -163,6 +168,7 @@ def test_refuses_what_is_too_short(payload: bytes) -> None:
         DtmfReceiver().receive(payload, 0, 0.0)
 
 
+@pytest.mark.requirement("rfc4733.2.3")
 def test_reads_the_bits_where_they_are() -> None:
     assert TelephoneEvent.parse(bytes.fromhex("0b8a0320")) == TelephoneEvent(11, 800, True, 10)
     assert TelephoneEvent.parse(bytes.fromhex("0b4a0320 ffff")) == TelephoneEvent(11, 800)

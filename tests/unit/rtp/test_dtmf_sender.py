@@ -36,6 +36,7 @@ def test_sends_audio_while_there_is_nothing_to_dial() -> None:
     assert sender.tick(0) is None
 
 
+@pytest.mark.requirement("rfc4733.2.5", "media.dtmf-send")
 def test_a_key_starts_with_the_marker_and_ends_three_times() -> None:
     sender = DtmfSender(digit_ms=100)
     sender.send("1")

@@ -71,6 +71,7 @@ def test_drops_a_duplicate_of_a_waiting_packet() -> None:
     assert (buffer.counters.duplicate, buffer.counters.late) == (1, 0)
 
 
+@pytest.mark.requirement("media.jitter-buffer")
 def test_drops_a_duplicate_of_a_played_packet() -> None:
     buffer = flowing()
     buffer.add(packet(2), at(5))
@@ -174,6 +175,7 @@ def test_what_a_stalled_sender_sends_at_last_is_all_played() -> None:
 # ---- overflow -------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("media.jitter-buffer")
 def test_holds_no_more_than_max_frames_and_drops_the_oldest() -> None:
     buffer = JitterBuffer(8000, max_frames=4)
     for number in range(6):

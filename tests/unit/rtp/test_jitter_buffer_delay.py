@@ -11,6 +11,7 @@ from ringback.rtp.packet import RtpPacket
 from unit.rtp.paced_buffer import at, flowing, packet, played
 
 
+@pytest.mark.requirement("media.jitter-buffer")
 def test_jitter_raises_the_wanted_delay() -> None:
     buffer = JitterBuffer(8000)
     for number in range(100):

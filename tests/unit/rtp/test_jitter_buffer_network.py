@@ -126,6 +126,7 @@ def test_a_stall_is_caught_up_with(seconds: float) -> None:
     assert outcome.last_second <= 30 + 60
 
 
+@pytest.mark.requirement("media.clock-drift")
 @pytest.mark.parametrize("drift", [500e-6, -500e-6])
 def test_clocks_that_drift_apart_cost_a_frame_now_and_then(drift: float) -> None:
     """600 ms in 20 minutes: 30 frames to leave out, or to fill in."""

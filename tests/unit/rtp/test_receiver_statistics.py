@@ -20,6 +20,7 @@ def heard(*sequences: int) -> ReceiverStatistics:
     return statistics
 
 
+@pytest.mark.requirement("rfc3550.A.1")
 def test_a_source_is_believed_after_two_packets_in_order() -> None:
     statistics = ReceiverStatistics(8000)
     assert [statistics.receive(packet(s), 0.0) for s in (10, 12, 13)] == [False, False, True]
@@ -27,6 +28,7 @@ def test_a_source_is_believed_after_two_packets_in_order() -> None:
     assert statistics.packets_lost == 0
 
 
+@pytest.mark.requirement("rfc3550.6.4")
 def test_counts_what_is_missing() -> None:
     statistics = heard(1, 2, 3, 7, 8)
     assert (statistics.expected, statistics.packets_received, statistics.packets_lost) == (8, 5, 3)
@@ -45,6 +47,7 @@ def test_duplicates_are_counted_apart() -> None:
     assert statistics.packets_lost == 1
 
 
+@pytest.mark.requirement("rfc3550.A.1")
 def test_the_sequence_number_wraps_into_the_upper_bits() -> None:
     statistics = heard(65533, 65534, 65535, 0, 1)
     assert statistics.highest_sequence == 0x10001
@@ -122,6 +125,7 @@ def test_even_arrivals_have_no_jitter() -> None:
     assert heard(*range(100)).jitter == 0
 
 
+@pytest.mark.requirement("rfc3550.6.4")
 def test_jitter_follows_appendix_a8() -> None:
     statistics = ReceiverStatistics(8000)
     expected = 0.0

@@ -89,6 +89,7 @@ def test_a_sender_report_of_another_source_is_not_referred_to(side: Side) -> Non
     assert (report.reports[0].last_report, report.reports[0].delay) == (0, 0)
 
 
+@pytest.mark.requirement("rfc3550.6.4", "media.rtcp")
 def test_round_trip_is_the_time_less_what_the_other_side_held_the_report() -> None:
     near, far = Side(1), Side(2)
     near.sent.send(160)
@@ -120,6 +121,7 @@ def test_goodbye_ends_the_compound_and_is_heard() -> None:
     assert far.reporter.remote_left
 
 
+@pytest.mark.requirement("rfc3550.6")
 def test_the_first_report_comes_within_half_the_interval_and_later_ones_within_all() -> None:
     scheduler = ReportScheduler(fixed(0.5), now=100.0)
     assert scheduler.next_report == 102.5

@@ -55,6 +55,7 @@ CNAME = SourceDescription.with_cname(5, b"ab@c")
 RR = ReceiverReport(5)
 
 
+@pytest.mark.requirement("rfc3550.6")
 @given(compounds)
 def test_what_is_written_is_read_back(packets: list[RtcpPacket]) -> None:
     assert parse_compound(serialise_compound(packets)) == packets
@@ -70,6 +71,7 @@ def test_every_cut_is_read_or_refused(packets: list[RtcpPacket]) -> None:
             continue
 
 
+@pytest.mark.requirement("bad.fuzz")
 @given(st.binary(max_size=120), st.sampled_from([200, 201, 202, 203, 205]))
 def test_noise_is_read_or_refused(body: bytes, packet_type: int) -> None:
     body = body[: len(body) // 4 * 4]

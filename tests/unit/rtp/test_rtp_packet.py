@@ -35,6 +35,7 @@ packets = st.builds(
 )
 
 
+@pytest.mark.requirement("rfc3550.5.1")
 def test_reads_every_field_of_a_plain_packet() -> None:
     assert RtpPacket.parse(PLAIN) == RtpPacket(0, 12345, 0xA0A0, 0xDEADBEEF, b"voice")
 
@@ -44,6 +45,7 @@ def test_tells_marker_from_payload_type() -> None:
     assert (packet.marker, packet.payload_type) == (True, 101)
 
 
+@pytest.mark.requirement("rfc3550.5.1")
 def test_skips_over_csrcs_and_extension() -> None:
     data = bytes.fromhex("92 00 3039 0000a0a0 deadbeef 00000001 00000002 bede 0001 cafebabe") + b"v"
     packet = RtpPacket.parse(data)
@@ -52,6 +54,7 @@ def test_skips_over_csrcs_and_extension() -> None:
     assert packet.payload == b"v"
 
 
+@pytest.mark.requirement("rfc3550.5.1")
 def test_takes_the_padding_off() -> None:
     packet = RtpPacket.parse(b"\xa0" + PLAIN[1:] + b"\0\0\x03")
     assert packet.payload == b"voice"
@@ -98,6 +101,7 @@ def test_every_cut_is_read_or_refused(packet: RtpPacket) -> None:
             continue
 
 
+@pytest.mark.requirement("bad.fuzz")
 @given(st.binary(max_size=80))
 def test_noise_is_read_or_refused(data: bytes) -> None:
     classify(data)

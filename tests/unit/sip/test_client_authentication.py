@@ -52,6 +52,7 @@ def credentials_in(request: Request, name: str = "Proxy-Authorization") -> Crede
     return CredentialsHeader.parse(value, name)
 
 
+@pytest.mark.requirement("trunk.challenge-same-host", "rfc3261.22")
 def test_a_challenge_is_answered_at_the_same_hop_with_the_next_cseq() -> None:
     call = OutboundCall(OTHER, PEER, credentials=ALICE)
     first = call.invite
@@ -82,6 +83,7 @@ def test_the_answer_is_the_digest_of_the_rfc() -> None:
     assert sent.response == md5(ha1, "n1", "00000001", sent.cnonce or "", "auth", ha2)
 
 
+@pytest.mark.requirement("trunk.challenge-same-host")
 def test_over_tcp_the_answer_goes_back_on_the_connection_of_the_challenge() -> None:
     hop = Hop("tcp", "192.0.2.2", 5060)
     call = OutboundCall(hop, credentials=ALICE)
@@ -89,6 +91,7 @@ def test_over_tcp_the_answer_goes_back_on_the_connection_of_the_challenge() -> N
     assert call.node.last("INVITE").destination == Flow(hop, 5)
 
 
+@pytest.mark.requirement("trunk.stale-nonce")
 def test_wrong_credentials_are_not_tried_twice() -> None:
     call = OutboundCall(credentials=ALICE)
     call.node.receive(challenged(call.invite, challenge()))
@@ -106,6 +109,7 @@ def test_without_credentials_a_challenge_is_a_failure() -> None:
     assert (failed.failure, failed.status) == (Failure.UNAUTHORIZED, 401)
 
 
+@pytest.mark.requirement("trunk.stale-nonce", "rfc7616.3.3")
 def test_a_stale_nonce_is_replaced_once() -> None:
     call = OutboundCall(credentials=ALICE)
     call.node.receive(challenged(call.invite, challenge(nonce="n1")))
@@ -115,6 +119,7 @@ def test_a_stale_nonce_is_replaced_once() -> None:
     assert call.node.event(InviteFailed).failure is Failure.UNAUTHORIZED
 
 
+@pytest.mark.requirement("rfc3261.22")
 def test_a_proxy_and_the_server_behind_it_are_each_answered_once() -> None:
     call = OutboundCall(credentials=ALICE)
     call.node.receive(challenged(call.invite, challenge("proxy")))
@@ -134,6 +139,7 @@ def test_a_new_realm_does_not_excuse_a_wrong_password_for_the_old_one() -> None:
     assert call.node.event(InviteFailed).failure is Failure.UNAUTHORIZED
 
 
+@pytest.mark.requirement("trunk.several-challenges")
 def test_several_challenges_in_one_response_are_all_answered() -> None:
     call = OutboundCall(credentials=ALICE)
     call.node.receive(challenged(call.invite, challenge("a"), challenge("b", "n2")))
@@ -142,6 +148,7 @@ def test_several_challenges_in_one_response_are_all_answered() -> None:
     assert realms == {"a", "b"}
 
 
+@pytest.mark.requirement("trunk.realm")
 def test_the_realm_that_is_given_picks_its_challenge() -> None:
     call = OutboundCall(credentials=Credentials("alice", "secret", realm="b"))
     call.node.receive(challenged(call.invite, challenge("a"), challenge("b", "n2")))
@@ -155,6 +162,7 @@ def test_a_lone_challenge_of_another_realm_is_answered_with_its_own() -> None:
     assert credentials_in(call.invite).realm == "a"
 
 
+@pytest.mark.requirement("trunk.several-challenges", "rfc8760.2")
 def test_of_two_algorithms_the_stronger_is_used() -> None:
     call = OutboundCall(credentials=ALICE)
     call.node.receive(
@@ -303,6 +311,7 @@ def test_the_password_is_not_shown() -> None:
     assert "secret" not in repr(ALICE)
 
 
+@pytest.mark.requirement("rfc3261.22")
 @pytest.mark.parametrize(
     ("target", "hop", "knows_us"),
     [

@@ -44,6 +44,7 @@ def options(node: Node, *hops: Hop) -> OutgoingRequest:
 # ---- OPTIONS and other requests -----------------------------------------------------------------
 
 
+@pytest.mark.requirement("trunk.keepalive", "rfc3261.11")
 def test_options_is_answered_with_what_we_can_do() -> None:
     node = Node()
     node.receive(request_from("OPTIONS"))
@@ -55,6 +56,7 @@ def test_options_is_answered_with_what_we_can_do() -> None:
     assert node.take_events() == []
 
 
+@pytest.mark.requirement("rfc3261.8.2")
 @pytest.mark.parametrize(
     ("method", "status"),
     [
@@ -125,6 +127,7 @@ def test_a_delivered_request_can_be_ignored() -> None:
     assert node.take_sent() == []
 
 
+@pytest.mark.requirement("call.refusals")
 def test_while_no_new_calls_are_taken_invite_and_options_get_503_and_calls_go_on() -> None:
     node = Node(EndpointConfig(overload_retry_after=30))
     node.receive(request_from("INVITE", body=OFFER))
@@ -337,6 +340,7 @@ def _pieces() -> st.SearchStrategy[bytes]:
     ) | st.binary(max_size=6)
 
 
+@pytest.mark.requirement("bad.fuzz")
 @settings(max_examples=400, deadline=None)
 @given(
     method=st.sampled_from(["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "X"]),

@@ -107,6 +107,7 @@ def everything_ended_once_and_nothing_is_left(network: Network) -> None:
         assert len(answers) <= 1
 
 
+@pytest.mark.requirement("call.no-ghosts")
 @settings(max_examples=400, deadline=None)
 @given(
     script=steps(),
@@ -174,6 +175,7 @@ def test_offers_of_both_sides_at_once_are_settled(seed: int, lag: float) -> None
         assert party.state is SessionState.CONFIRMED
 
 
+@pytest.mark.requirement("call.no-ghosts", "call.cancel-crossing")
 @pytest.mark.parametrize("wait", [0.0, 0.005, 0.01, 0.011, 0.015, 0.02, 0.021, 0.05])
 def test_a_cancel_and_an_answer_that_cross_leave_no_call(wait: float) -> None:
     network = Network(1, FINE)

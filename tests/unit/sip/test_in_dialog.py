@@ -113,6 +113,7 @@ def test_a_request_with_headers_that_would_break_it_is_refused_at_once(call: Cal
 # ---- others -------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("rfc3261.11")
 def test_options_in_a_call_is_answered_with_what_we_can_do(call: Call) -> None:
     peer_says(call, "OPTIONS")
     response = call.node.last_response("200 OPTIONS")
@@ -122,6 +123,7 @@ def test_options_in_a_call_is_answered_with_what_we_can_do(call: Call) -> None:
     assert response.headers.get("Supported") == ""
 
 
+@pytest.mark.requirement("rfc3261.8.2")
 @pytest.mark.parametrize(
     ("method", "status"),
     [
@@ -164,6 +166,7 @@ def test_a_refer_of_ours_has_a_contact(call: Call) -> None:
     assert refer.headers.get("Refer-To") == "<sip:c@x>"
 
 
+@pytest.mark.requirement("rfc3261.8.2")
 def test_a_require_that_we_cannot_meet_is_420_and_names_it(call: Call) -> None:
     peer_says(call, "INVITE", body=b"v=0", headers=[("Require", "100rel, foo")])
     response = call.node.last_response("420 INVITE")
@@ -177,6 +180,7 @@ def test_a_session_timer_is_neither_refused_nor_promised(call: Call) -> None:
     assert "Session-Expires" not in response.headers
 
 
+@pytest.mark.requirement("rfc3261.12")
 def test_a_wrong_tag_is_another_dialog(call: Call) -> None:
     peer_says(call, "BYE", to="<sip:alice@192.0.2.1>;tag=wrong")
     assert call.node.take_sent() == ["481 BYE"]

@@ -96,6 +96,7 @@ def test_progress_sends_provisional_responses_only(status: int) -> None:
 # ---- answering ----------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("call.2xx-retransmission", "rfc3261.13")
 def test_an_answer_is_sent_again_from_t1_to_t2_until_it_is_acknowledged() -> None:
     call = InboundCall().accepted()
     call.node.advance(12.0)
@@ -118,6 +119,7 @@ def test_an_answer_is_sent_again_over_tcp_too() -> None:
     assert call.node.last("200 INVITE").destination.connection == 3
 
 
+@pytest.mark.requirement("rfc6026.7")
 def test_a_retransmitted_invite_does_not_ring_again_after_the_answer() -> None:
     call = InboundCall().accepted()
     call.node.take_sent()
@@ -140,6 +142,7 @@ def test_an_ack_of_another_cseq_acknowledges_nothing() -> None:
     assert not call.node.has_event(Acked)
 
 
+@pytest.mark.requirement("call.ack-lost")
 def test_an_answer_without_ack_is_hung_up_after_64_t1() -> None:
     call = InboundCall().accepted()
     call.node.advance(GIVE_UP - 0.1)
@@ -152,6 +155,7 @@ def test_an_answer_without_ack_is_hung_up_after_64_t1() -> None:
     assert call.is_over()
 
 
+@pytest.mark.requirement("call.late-offer")
 def test_an_offerless_invite_gets_our_offer_and_brings_their_answer_in_the_ack() -> None:
     call = InboundCall(b"")
     assert call.node.event(IncomingInvite).sdp is None
@@ -186,6 +190,7 @@ def test_headers_that_would_break_the_answer_are_refused_before_anything_happens
     assert call.session.accept(ANSWER, now=call.node.now)
 
 
+@pytest.mark.requirement("rfc3261.12")
 def test_requests_of_ours_go_to_their_contact_through_the_recorded_route() -> None:
     call = InboundCall(
         headers=[("Record-Route", "<sip:192.0.2.30;lr>"), ("Record-Route", "<sip:192.0.2.40;lr>")]

@@ -72,6 +72,7 @@ def test_hang_up_refuses_a_ringing_call_with_the_given_status_and_reason() -> No
 # ---- CANCEL -------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("call.cancel", "rfc3326.2")
 def test_a_cancelled_call_gets_487_and_is_reported_with_its_reason() -> None:
     call = InboundCall()
     call.session.progress(180, now=call.node.now)
@@ -111,6 +112,7 @@ def test_a_repeated_cancel_is_answered_by_its_transaction() -> None:
 # ---- BYE ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("rfc3261.15", "rfc3326.2")
 def test_a_bye_is_answered_and_reported_with_its_reason() -> None:
     call = InboundCall().confirmed()
     call.hear("BYE", headers=[("Reason", 'Q.850;cause=16;text="Normal"')])
@@ -153,6 +155,7 @@ def test_a_bye_before_the_ack_stops_the_answer() -> None:
     assert call.is_over()
 
 
+@pytest.mark.requirement("rfc3261.15")
 def test_our_bye_waits_for_the_ack() -> None:
     call = InboundCall().accepted()
     assert call.session.bye(now=call.node.now)
@@ -186,6 +189,7 @@ def test_a_bye_of_theirs_while_ours_waits_for_the_ack_ends_it_all() -> None:
     assert call.is_over()
 
 
+@pytest.mark.requirement("call.cseq", "rfc3261.12")
 def test_a_request_that_is_older_than_the_last_one_is_out_of_order() -> None:
     call = InboundCall().confirmed()
     call.hear("INFO", 9)

@@ -23,6 +23,7 @@ from unit.sip.sdp_peers import EVENTS, LOCAL, OPUS, PEER, answered, machine, sdp
 # ---- the first offer ------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("rfc3264.5")
 def test_an_offer_lists_our_codecs_in_order_with_dtmf_and_ptime() -> None:
     assert bytes(machine().offer()).decode().split("\r\n") == [
         "v=0",
@@ -100,6 +101,7 @@ def test_our_preference_wins_when_told_to() -> None:
     assert (negotiated.codec, negotiated.payload_type) == ("PCMU", 0)
 
 
+@pytest.mark.requirement("rfc3264.6")
 def test_an_answer_mirrors_the_offerers_payload_types() -> None:
     remote = sdp(
         "audio 20000 RTP/AVP 111 110 100",
@@ -128,6 +130,7 @@ def test_no_dtmf_is_agreed_when_either_side_has_none() -> None:
     assert answered(silent, sdp())[1].dtmf_payload_type is None
 
 
+@pytest.mark.requirement("rfc3264.6")
 def test_other_sections_are_rejected_in_place() -> None:
     remote = sdp(
         "video 30000 RTP/AVP 99",
@@ -196,6 +199,7 @@ def test_an_offer_without_any_section_or_address_is_not_acceptable() -> None:
     assert caught.value.warning_code == 301
 
 
+@pytest.mark.requirement("media.ptime")
 @pytest.mark.parametrize(
     ("lines", "milliseconds"),
     [
@@ -269,6 +273,7 @@ def test_a_session_level_direction_counts() -> None:
     assert answered(machine(), sdp(session="a=sendonly"))[1].held_by_remote
 
 
+@pytest.mark.requirement("call.remote-hold", "rfc3264.8.4")
 def test_an_old_style_hold_by_a_null_address_is_a_hold() -> None:
     answer, negotiated = answered(machine(), sdp(host="0.0.0.0"))
     assert negotiated.held_by_remote
@@ -276,6 +281,7 @@ def test_an_old_style_hold_by_a_null_address_is_a_hold() -> None:
     assert answer.media[0].direction is Direction.RECVONLY
 
 
+@pytest.mark.requirement("call.remote-hold", "rfc3264.8.4")
 def test_the_peer_holds_and_resumes() -> None:
     oa = machine()
     answered(oa, sdp())

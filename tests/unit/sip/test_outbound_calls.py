@@ -38,6 +38,7 @@ from unit.sip.sipkit import (
 # ---- the INVITE itself --------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("rfc3261.8.1.1")
 def test_the_invite_has_what_a_dialog_needs() -> None:
     call = OutboundCall(headers=(("X-Token", "42"),))
     invite = call.invite
@@ -70,6 +71,7 @@ def test_a_call_to_a_sips_uri_has_a_sips_contact() -> None:
     assert call.invite.contact.uri.scheme == "sips"
 
 
+@pytest.mark.requirement("trunk.outbound-proxy")
 def test_an_outbound_proxy_is_a_loose_route() -> None:
     call = OutboundCall(OTHER, routes=(nameaddr("<sip:192.0.2.3;lr>"),))
     assert [str(route) for route in call.invite.routes] == ["<sip:192.0.2.3;lr>"]
@@ -100,6 +102,7 @@ def test_without_a_hop_the_call_fails_at_once() -> None:
 # ---- answered -----------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("rfc3261.13")
 def test_a_2xx_is_acknowledged_at_its_contact_and_reported_with_its_sdp() -> None:
     call = OutboundCall()
     call.hear(200, sdp=ANSWER, contact="<sip:bob@192.0.2.9:5099>")
@@ -116,6 +119,7 @@ def test_a_2xx_is_acknowledged_at_its_contact_and_reported_with_its_sdp() -> Non
     assert call.session.remote_tag == "peer"
 
 
+@pytest.mark.requirement("call.ack-route", "rfc3261.12")
 def test_the_ack_follows_the_recorded_route_and_not_the_contact_alone() -> None:
     call = OutboundCall()
     call.hear(
@@ -226,6 +230,7 @@ def test_a_bye_that_is_never_answered_is_given_up() -> None:
     assert call.is_over()
 
 
+@pytest.mark.requirement("rfc3261.15")
 def test_byes_that_cross_are_both_answered_and_end_the_call_once() -> None:
     call = OutboundCall().answered()
     call.session.bye(now=call.node.now)
@@ -245,6 +250,7 @@ def test_byes_that_cross_are_both_answered_and_end_the_call_once() -> None:
 # ---- provisional responses and forks ------------------------------------------------------------
 
 
+@pytest.mark.requirement("call.provisional-forks")
 def test_each_provisional_response_is_reported_with_its_fork_and_its_early_media() -> None:
     call = OutboundCall()
     call.hear(100, tag=None)
@@ -259,6 +265,7 @@ def test_each_provisional_response_is_reported_with_its_fork_and_its_early_media
     assert state(call.session) is SessionState.PROCEEDING
 
 
+@pytest.mark.requirement("call.early-media")
 def test_early_media_is_no_answer() -> None:
     call = OutboundCall()
     call.hear(183, sdp=ANSWER)
@@ -267,6 +274,7 @@ def test_early_media_is_no_answer() -> None:
     assert state(call.session) is SessionState.PROCEEDING
 
 
+@pytest.mark.requirement("call.forked-answers", "rfc3261.13")
 def test_a_second_fork_that_answers_is_acknowledged_and_hung_up() -> None:
     call = OutboundCall()
     call.hear(180, tag="one")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ringback.sip.events import (
     Answered,
     EndCause,
@@ -21,6 +23,7 @@ from unit.sip.sipkit import (
 # ---- CANCEL -------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("rfc3261.9")
 def test_cancel_waits_for_a_provisional_response() -> None:
     call = OutboundCall()
     assert call.session.cancel(now=call.node.now)
@@ -36,6 +39,7 @@ def test_cancel_waits_for_a_provisional_response() -> None:
     assert call.is_over()
 
 
+@pytest.mark.requirement("rfc3261.9")
 def test_cancel_repeats_what_identifies_the_invite() -> None:
     call = OutboundCall(OTHER, routes=(nameaddr("<sip:192.0.2.3;lr>"),))
     call.hear(180)
@@ -53,6 +57,7 @@ def test_cancel_repeats_what_identifies_the_invite() -> None:
     assert call.node.last("CANCEL").destination == call.node.last("INVITE").destination
 
 
+@pytest.mark.requirement("call.cancel-crossing")
 def test_an_answer_that_crosses_our_cancel_is_acknowledged_and_hung_up() -> None:
     call = OutboundCall()
     call.hear(180)

@@ -28,6 +28,7 @@ from unit.sip.sipkit import (
 # ---- failures -----------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("rfc3326.2")
 @pytest.mark.parametrize("status", [400, 404, 480, 486, 488, 500, 503, 600, 603])
 def test_a_refusal_is_acknowledged_and_reported_with_its_reason(status: int) -> None:
     call = OutboundCall()
@@ -47,6 +48,7 @@ def test_an_unreadable_reason_header_is_no_reason() -> None:
     assert call.node.event(InviteFailed).reasons == ()
 
 
+@pytest.mark.requirement("rfc3261.8.1.3")
 def test_no_response_at_all_is_a_timeout() -> None:
     call = OutboundCall()
     call.node.advance(GIVE_UP)
@@ -55,6 +57,7 @@ def test_no_response_at_all_is_a_timeout() -> None:
     assert call.is_over()
 
 
+@pytest.mark.requirement("rfc3261.8.1.3")
 def test_a_transport_error_is_unreachable() -> None:
     call = OutboundCall()
     call.node.endpoint.transport_failed(call.node.last("INVITE").transmission, call.node.now)
@@ -67,6 +70,7 @@ def test_a_transport_error_is_unreachable() -> None:
 # ---- failover -----------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("trunk.dns-failover", "rfc3263.4.3")
 def test_a_timeout_tries_the_next_hop_with_a_new_branch_and_the_same_call_id() -> None:
     call = OutboundCall(PEER, OTHER)
     first = call.invite
@@ -81,6 +85,7 @@ def test_a_timeout_tries_the_next_hop_with_a_new_branch_and_the_same_call_id() -
     assert state(call.session) is SessionState.CONFIRMED
 
 
+@pytest.mark.requirement("trunk.dns-failover", "rfc3263.4.3")
 def test_a_transport_error_tries_the_next_hop_at_once() -> None:
     call = OutboundCall(PEER, OTHER)
     call.node.endpoint.transport_failed(call.node.last("INVITE").transmission, call.node.now)
@@ -88,6 +93,7 @@ def test_a_transport_error_tries_the_next_hop_at_once() -> None:
     assert call.node.last("INVITE").destination.hop == OTHER
 
 
+@pytest.mark.requirement("rfc3263.4.3")
 def test_a_503_tries_the_next_hop() -> None:
     call = OutboundCall(PEER, OTHER)
     call.hear(100, tag=None)
@@ -163,6 +169,7 @@ def test_a_hop_that_answers_after_we_left_it_is_hung_up() -> None:
 # ---- redirects ----------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("call.redirect")
 def test_a_redirect_is_offered_in_order_of_preference_and_followed_on_demand() -> None:
     call = OutboundCall()
     first = call.invite
@@ -223,6 +230,7 @@ def test_a_redirect_that_the_owner_refuses_fails_with_its_status() -> None:
     assert call.is_over()
 
 
+@pytest.mark.requirement("call.redirect")
 def test_redirects_are_followed_up_to_the_limit() -> None:
     call = OutboundCall(max_redirects=2)
     for number in range(3):

@@ -66,6 +66,7 @@ def test_a_grant_registers_and_is_reported_once() -> None:
     assert trunk.registration.state is RegistrationState.REGISTERED
 
 
+@pytest.mark.requirement("trunk.refresh")
 @pytest.mark.parametrize(
     ("granted", "wait"), [(3600, 3560.0), (300, 260.0), (60, 30.0), (20, 10.0), (1, 1.0)]
 )
@@ -82,6 +83,7 @@ def test_the_refresh_is_spread_by_a_random_tenth() -> None:
     assert trunk.next_register() == pytest.approx(234.0)
 
 
+@pytest.mark.requirement("trunk.refresh")
 def test_what_we_ask_for_does_not_follow_what_was_granted_down() -> None:
     trunk = Trunk(PEER)
     for granted in (200, 100, 60):
@@ -189,6 +191,7 @@ def test_a_lost_connection_is_registered_again_over_a_new_one() -> None:
 # ---- authentication -----------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("trunk.auth-username")
 def test_a_challenge_is_answered_with_the_authentication_user() -> None:
     trunk = Trunk(PEER)
     trunk.challenge()
@@ -210,6 +213,7 @@ def test_a_refresh_carries_credentials_unasked_and_a_new_nonce_is_no_wrong_passw
     assert trunk.changes() == []
 
 
+@pytest.mark.requirement("trunk.status-reasons")
 def test_the_same_challenge_again_means_a_wrong_password() -> None:
     trunk = Trunk(PEER)
     trunk.challenge("n1")
@@ -223,6 +227,7 @@ def test_the_same_challenge_again_means_a_wrong_password() -> None:
     assert trunk.node.take_sent().count("REGISTER") == 2
 
 
+@pytest.mark.requirement("trunk.stale-nonce")
 def test_a_stale_nonce_is_no_wrong_password() -> None:
     trunk = Trunk(PEER)
     trunk.challenge("n1")

@@ -18,6 +18,7 @@ from unit.sip.sipkit import GIVE_UP, OTHER, PEER, nameaddr
 # ---- refused ------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("trunk.status-reasons")
 @pytest.mark.parametrize(
     ("status", "failure", "words"),
     [
@@ -37,6 +38,7 @@ def test_a_refusal_is_told_in_words(status: int, failure: RegistrationFailure, w
     assert trunk.registration.state is RegistrationState.FAILED
 
 
+@pytest.mark.requirement("trunk.min-expires")
 def test_423_is_followed_to_the_wanted_interval_at_once_and_from_then_on() -> None:
     trunk = Trunk(PEER)
     trunk.hear(423, Min_Expires=600)
@@ -62,6 +64,7 @@ def test_423_over_and_over_is_a_refusal() -> None:
     assert trunk.node.take_sent().count("REGISTER") == 3
 
 
+@pytest.mark.requirement("trunk.status-reasons")
 def test_no_answer_is_a_timeout_in_words() -> None:
     trunk = Trunk(PEER)
     trunk.node.advance(GIVE_UP)
@@ -78,6 +81,7 @@ def test_a_registrar_that_cannot_be_sent_to_is_unreachable() -> None:
     assert trunk.change().failure is RegistrationFailure.UNREACHABLE
 
 
+@pytest.mark.requirement("trunk.dns-failover")
 def test_the_next_hop_is_tried_before_the_registration_fails() -> None:
     trunk = Trunk(PEER, OTHER)
     trunk.node.advance(GIVE_UP)

@@ -15,6 +15,7 @@ from unit.sip.sdp_peers import LOCAL, OPUS, PEER, answered, machine, sdp, wire
 # ---- later rounds ---------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("rfc3264.8")
 def test_the_version_grows_only_when_the_description_changed() -> None:
     oa = machine()
     first, _ = answered(oa, sdp())
@@ -41,6 +42,7 @@ def test_a_reoffer_keeps_the_numbers_learned_from_the_peer() -> None:
     assert len(set(formats.values())) == len(formats)
 
 
+@pytest.mark.requirement("rfc3264.8")
 def test_a_number_that_the_peer_gave_another_meaning_is_not_used_twice() -> None:
     oa = machine(replace(LOCAL, codecs=(OPUS, PCMA)))
     oa.offer()
@@ -81,6 +83,7 @@ def test_the_section_in_use_is_kept_when_several_fit() -> None:
     assert negotiated.remote.port == 20_002
 
 
+@pytest.mark.requirement("call.codec-change")
 def test_a_codec_change_is_offered() -> None:
     us, them = machine(), machine(PEER, 7)
     them.receive_offer(wire(us.offer()))

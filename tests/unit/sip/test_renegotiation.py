@@ -41,6 +41,7 @@ def call(request: pytest.FixtureRequest) -> Call:
 # ---- theirs -------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("rfc3261.14")
 def test_a_reinvite_is_offered_to_the_owner_and_its_answer_repeated_until_acked(
     call: Call,
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_reinvite_without_offer_gets_ours_and_its_ack_brings_their_answer(call
     assert hang_up(call)
 
 
+@pytest.mark.requirement("rfc3261.14")
 def test_a_refused_reinvite_leaves_the_call_as_it_was(call: Call) -> None:
     reinvited(call, contact="<sip:elsewhere@192.0.2.99>")
     target = call.session.remote_target
@@ -93,6 +95,7 @@ def test_an_accepted_reinvite_moves_the_remote_target(call: Call) -> None:
     assert bye.destination.hop.host == "192.0.2.99"
 
 
+@pytest.mark.requirement("rfc3261.14")
 def test_a_reinvite_while_another_one_is_open_is_sent_away_for_a_while(call: Call) -> None:
     reinvited(call)
     reinvited(call, cseq=3)
@@ -154,6 +157,7 @@ def test_headers_that_would_break_the_answer_leave_the_offer_open(call: Call) ->
 # ---- UPDATE -------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("call.update", "rfc3311.5")
 def test_an_update_with_offer_is_answered_once_and_needs_no_ack(call: Call) -> None:
     peer_says(call, "UPDATE", body=OFFER_2)
     assert call.node.event(OfferReceived).method == "UPDATE"
@@ -171,12 +175,14 @@ def test_an_update_without_offer_is_answered_by_itself_and_moves_the_target(call
     assert str(call.session.remote_target) == "sip:new@192.0.2.66"
 
 
+@pytest.mark.requirement("rfc3311.5", "call.glare")
 def test_an_update_with_offer_while_ours_is_open_is_glare(call: Call) -> None:
     offer(call)
     peer_says(call, "UPDATE", body=OFFER_2)
     assert call.node.take_sent() == ["INVITE", "491 UPDATE"]
 
 
+@pytest.mark.requirement("rfc3311.5")
 def test_an_update_with_offer_while_theirs_is_open_is_sent_away(call: Call) -> None:
     reinvited(call)
     peer_says(call, "UPDATE", 3, body=OFFER_2)
@@ -212,6 +218,7 @@ def test_offers_from_a_callee_that_has_not_answered_are_glare() -> None:
     assert call.node.take_sent() == ["INVITE", "491 INVITE", "491 UPDATE", "200 UPDATE"]
 
 
+@pytest.mark.requirement("call.early-reinvite")
 def test_a_reinvite_that_overtakes_the_ack_is_taken() -> None:
     call = InboundCall().accepted()
     reinvited(call)

@@ -144,6 +144,7 @@ def test_every_transport_is_parsed_and_kept_as_written(protocol: str) -> None:
     assert audio(m=f"audio 4000 {protocol} 0").protocol == protocol
 
 
+@pytest.mark.requirement("rfc3551.6")
 def test_static_payload_types_need_no_rtpmap() -> None:
     media = audio(m="audio 4000 RTP/AVP 9 18 0 8 3")
     assert [item.codec.name for item in media.payload_formats] == [
@@ -155,6 +156,7 @@ def test_static_payload_types_need_no_rtpmap() -> None:
     ]
 
 
+@pytest.mark.requirement("rfc3551.6")
 def test_g722_has_the_clock_rate_of_its_rtpmap_and_not_its_sampling_rate() -> None:
     assert audio(m="audio 4000 RTP/AVP 9").payload_formats[0].codec.clock_rate == 8000
 
@@ -288,6 +290,7 @@ def test_a_body_that_a_phone_ended_with_a_nul_is_accepted() -> None:
     assert SessionDescription.parse(PHONE + b"\0") == SessionDescription.parse(PHONE)
 
 
+@pytest.mark.requirement("bad.sdp-size")
 def test_size_lines_media_and_formats_are_bounded() -> None:
     head = b"o=- 1 1 IN IP4 h\n"
     for body in (

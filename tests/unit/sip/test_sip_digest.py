@@ -40,6 +40,7 @@ def tokens() -> Iterator[str]:
     return (f"c{number}" for number in range(1000))
 
 
+@pytest.mark.requirement("trunk.digest-algorithms", "rfc7616.3.4")
 @pytest.mark.parametrize(
     ("algorithm", "qop", "response"),
     [
@@ -79,6 +80,7 @@ def test_the_example_of_rfc_2617_section_3_5() -> None:
     )
 
 
+@pytest.mark.requirement("rfc7616.3.4")
 @pytest.mark.parametrize(
     ("algorithm", "response"),
     [
@@ -119,6 +121,7 @@ def test_the_example_of_rfc_7616_section_3_9_2_as_corrected_by_erratum_4897() ->
     assert credentials.get("userhash") == "true"
 
 
+@pytest.mark.requirement("trunk.digest-algorithms")
 def test_every_algorithm_is_there_in_both_forms() -> None:
     assert sorted(ALGORITHMS) == [
         *("md5", "md5-sess", "sha-256", "sha-256-sess", "sha-512-256", "sha-512-256-sess")
@@ -127,6 +130,7 @@ def test_every_algorithm_is_there_in_both_forms() -> None:
     assert find_algorithm("SHA3") is None
 
 
+@pytest.mark.requirement("rfc7616.3.4")
 def test_each_use_of_a_nonce_is_counted() -> None:
     client = DigestClient("u", "p")
     offered = challenge('qop="auth"')
@@ -198,6 +202,7 @@ def test_auth_is_preferred_to_auth_int(offered: str, chosen: str) -> None:
     assert credentials.qop == chosen
 
 
+@pytest.mark.requirement("trunk.digest-algorithms")
 def test_the_body_counts_for_auth_int_only() -> None:
     def response(qop: str, body: bytes) -> str:
         offered = challenge(f'qop="{qop}"')
@@ -230,6 +235,7 @@ def test_a_challenge_without_realm_or_nonce_is_not_answerable(text: str) -> None
     assert not is_answerable(Challenge.parse(text))
 
 
+@pytest.mark.requirement("trunk.several-challenges", "rfc8760.2")
 def test_the_strongest_challenge_is_chosen_and_the_first_of_equals() -> None:
     offered = [
         challenge("algorithm=MD5", "md5"),
@@ -248,6 +254,7 @@ def test_the_strongest_challenge_is_chosen_and_the_first_of_equals() -> None:
     assert choose_challenge([]) is None
 
 
+@pytest.mark.requirement("trunk.realm")
 def test_a_realm_leaves_only_the_challenges_of_that_realm() -> None:
     offered = [challenge(), Challenge.parse('Digest realm="other", nonce="n2"')]
     chosen = choose_challenge(offered, "other")
@@ -260,6 +267,7 @@ def sent(nonce: str, nc: str = "00000001") -> Credentials:
     return Credentials.digest((("nonce", nonce), ("nc", nc), ("qop", "auth")))
 
 
+@pytest.mark.requirement("rfc7616.3.3")
 @pytest.mark.parametrize(
     ("second", "rejected", "retries", "allowed"),
     [

@@ -36,6 +36,7 @@ def test_bare_line_feeds_and_leading_line_ends_are_tolerated() -> None:
     assert parse_message(data) == request("", b"hi")
 
 
+@pytest.mark.requirement("rfc3261.7.3")
 def test_folded_lines_are_joined_by_one_space() -> None:
     message = request("Subject: I know \r\n\t you're  there,\r\n   pick up\r\n \r\n")
     assert message.headers.get("s") == "I know you're  there, pick up "[:-1]
@@ -176,6 +177,7 @@ def test_what_gets_no_response_has_no_fragment(text: str) -> None:
 # ---- limits -----------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("bad.header-bombs")
 @pytest.mark.parametrize(
     ("extra", "limit", "maximum"),
     [

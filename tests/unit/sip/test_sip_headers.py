@@ -22,6 +22,7 @@ from ringback.sip.headers import (
 from ringback.sip.uri import Uri
 
 
+@pytest.mark.requirement("rfc3261.7.3")
 def test_compact_long_and_oddly_spelled_names_are_the_same_header() -> None:
     headers = Headers([("v", "1"), ("VIA", "2"), ("Via", "3")])
     assert headers.get_all("via") == ["1", "2", "3"]
@@ -53,6 +54,7 @@ def test_headers_compare_by_name_value_and_order() -> None:
     assert repr(headers) == "Headers([('x-a', '1'), ('To', '2')])"
 
 
+@pytest.mark.requirement("rfc3261.7.3")
 def test_a_list_is_split_over_fields_and_commas() -> None:
     headers = Headers([("Route", "<sip:a;lr>, <sip:b>"), ("Route", ""), ("Route", "<sip:c,d>,")])
     assert headers.values("Route") == ["<sip:a;lr>", "<sip:b>", "<sip:c,d>"]

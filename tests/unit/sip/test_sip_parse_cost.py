@@ -69,6 +69,7 @@ def test_a_header_value_costs_as_many_calls_as_it_has_pieces(
     assert large - middle <= 2.2 * (middle - small) + 50
 
 
+@pytest.mark.requirement("bad.header-bombs")
 @pytest.mark.parametrize(
     "line", [b"a\r\n", b"X: y\r\n", b" \r\n", b"v: SIP/2.0/UDP a\r\n", b'v: ",\r\n']
 )
@@ -79,6 +80,7 @@ def test_a_header_bomb_costs_no_more_than_the_limits_allow(line: bytes) -> None:
     assert calls_in(lambda: parse_message(bomb)) <= most + 3 * MAX_HEADER_BYTES
 
 
+@pytest.mark.requirement("bad.header-bombs")
 def test_headers_that_come_byte_by_byte_are_searched_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

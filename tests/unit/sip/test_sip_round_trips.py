@@ -200,11 +200,13 @@ def test_no_text_makes_a_parser_raise_anything_else(parse: Callable[[str], objec
     hold()
 
 
+@pytest.mark.requirement("bad.fuzz")
 @given(st.binary(max_size=300))
 def test_no_bytes_make_a_message_parser_raise_anything_else(data: bytes) -> None:
     exercise(data)
 
 
+@pytest.mark.requirement("bad.fuzz")
 @given(st.sampled_from(CORPUS), st.data())
 def test_no_damage_to_a_message_makes_anything_else_raised(path: Path, data: st.DataObject) -> None:
     wire = bytearray(path.read_bytes())

@@ -39,6 +39,7 @@ def broken(events: list[StreamEvent]) -> ParseError:
     return event.error
 
 
+@pytest.mark.requirement("rfc3261.18")
 def test_a_message_comes_out_with_its_last_byte() -> None:
     framer = StreamFramer()
     assert framer.feed(MESSAGE[:-1]) == []
@@ -58,6 +59,7 @@ def test_the_bytes_behind_a_message_begin_the_next_one() -> None:
     assert [type(event) for event in framer.feed(MESSAGE[20:])] == [MessageReceived]
 
 
+@pytest.mark.requirement("rfc5626.4.4.1")
 @pytest.mark.parametrize(
     ("data", "events"),
     [

@@ -171,6 +171,7 @@ def test_parts_that_would_not_read_back_are_refused(build: object) -> None:
         build()
 
 
+@pytest.mark.requirement("rfc3261.19.1.4")
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -200,6 +201,7 @@ def test_equivalent_uris(first: str, second: str) -> None:
     assert Uri.parse(second).equivalent(Uri.parse(first))
 
 
+@pytest.mark.requirement("rfc3261.19.1.4")
 @pytest.mark.parametrize(
     ("first", "second"),
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from ringback.sip.endpoint import EndpointConfig
 from ringback.sip.events import Cancelled, DropReason, IncomingInvite
 from ringback.sip.transport import Flow, Hop
@@ -20,6 +22,7 @@ from unit.sip.sipkit import (
 # ---- requests -----------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("rfc3261.17.2")
 def test_a_retransmission_is_answered_by_its_transaction_and_not_delivered_again() -> None:
     node = Node()
     node.receive(request_from("OPTIONS"))
@@ -123,6 +126,7 @@ def test_both_responses_after_a_cancel_carry_the_same_tag() -> None:
     assert len(tags) == 1
 
 
+@pytest.mark.requirement("rfc3261.9")
 def test_cancel_of_nothing_is_481() -> None:
     node = Node()
     node.receive(cancel_of(request_from("INVITE", body=OFFER)))
@@ -159,6 +163,7 @@ def test_a_response_without_transaction_is_dropped_even_if_it_is_a_2xx() -> None
     assert node.take_sent() == ["INVITE"]
 
 
+@pytest.mark.requirement("rfc3261.8.1.3")
 def test_a_response_with_a_foreign_sent_by_is_dropped() -> None:
     node = Node()
     node.endpoint.invite(invite_request(), [PEER], now=node.now)
@@ -171,6 +176,7 @@ def test_a_response_with_a_foreign_sent_by_is_dropped() -> None:
     assert node.take_events() == ["Dropped"]
 
 
+@pytest.mark.requirement("rfc3261.8.1.3")
 def test_a_response_with_two_vias_is_dropped() -> None:
     node = Node()
     node.endpoint.invite(invite_request(), [PEER], now=node.now)
@@ -201,6 +207,7 @@ def test_responses_to_cancel_and_invite_of_one_branch_are_told_apart() -> None:
 # ---- where responses go -------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("trunk.rport", "rfc3261.18")
 def test_a_udp_response_goes_to_the_source_port_when_rport_is_asked_for() -> None:
     node = Node()
     source = Hop("udp", "203.0.113.5", 31337)
@@ -213,6 +220,7 @@ def test_a_udp_response_goes_to_the_source_port_when_rport_is_asked_for() -> Non
     assert (via.received, via.rport) == ("203.0.113.5", 31337)
 
 
+@pytest.mark.requirement("trunk.rport", "rfc3261.18")
 def test_without_rport_a_udp_response_goes_to_the_source_address_and_the_sent_by_port() -> None:
     node = Node()
     source = Hop("udp", "203.0.113.5", 31337)

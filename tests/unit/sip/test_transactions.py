@@ -225,6 +225,7 @@ CASES = (
 )
 
 
+@pytest.mark.requirement("rfc3261.17.1", "rfc3261.17.2", "rfc6026.7")
 @pytest.mark.parametrize(
     "case", CASES, ids=lambda case: f"{MACHINES[case.machine].name}: {case.name}"
 )
@@ -295,18 +296,21 @@ def test_every_state_has_a_way_to_its_end_but_those_that_wait_for_their_user(
     assert {state for state, _ in machine.steps} <= reached
 
 
+@pytest.mark.requirement("rfc3261.17.1")
 def test_timer_a_intervals_double_without_bound() -> None:
     lab = Lab(MACHINES[IC], UDP)
     lab.advance(32.0)
     assert lab.sent_at == [0.0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5]
 
 
+@pytest.mark.requirement("rfc3261.17.1")
 def test_timer_e_intervals_double_up_to_t2() -> None:
     lab = Lab(MACHINES[NC], UDP)
     lab.advance(32.0)
     assert lab.sent_at == [0.0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]
 
 
+@pytest.mark.requirement("rfc3261.17.2")
 def test_timer_g_intervals_double_up_to_t2() -> None:
     lab = Lab(MACHINES[IS], UDP)
     lab.play("send final", 32.0)

@@ -64,6 +64,7 @@ def test_a_call_from_the_trunks_server_reaches_the_number() -> None:
     )
 
 
+@pytest.mark.requirement("trunk.stranger", "guard.no-enumeration")
 def test_a_stranger_is_forbidden_whatever_he_asks_for() -> None:
     known = directory(trunk("t"), number("n", PARIS))
     for user in (PARIS, "user", "100", ""):
@@ -80,6 +81,7 @@ def test_a_call_on_our_registered_contact_is_known_by_its_token() -> None:
     assert routed(known, query(source=far, token="token-t")).trunk_id == "t"
 
 
+@pytest.mark.requirement("trunk.registered-allowed-ips")
 def test_allowed_ips_of_a_registering_trunk_shut_out_all_others() -> None:
     known = directory(trunk("t", allowed_ips=["198.51.100.0/24"]), number("n", PARIS))
     assert routed(known, query(source="198.51.100.9", token="token-t")).trunk_id == "t"
@@ -93,6 +95,7 @@ def test_allowed_ips_of_a_registering_trunk_shut_out_all_others() -> None:
     )
 
 
+@pytest.mark.requirement("trunk.ip-allowlist")
 def test_an_allowlist_trunk_takes_calls_from_its_host_and_its_networks() -> None:
     known = directory(
         trunk(
@@ -147,6 +150,7 @@ def test_a_number_that_two_accounts_claim_goes_to_the_older_trunk() -> None:
     assert routed(known, query(token="token-t2")).account_id == "b"
 
 
+@pytest.mark.requirement("trunk.ip-allowlist")
 def test_a_tech_prefix_tells_trunks_at_one_address_apart_and_is_taken_off() -> None:
     shared = {"mode": "ip_allowlist", "username": None, "password": None}
     known = directory(
@@ -200,6 +204,7 @@ def test_a_number_is_found_in_the_request_uri_the_called_party_or_to() -> None:
     assert routed(known, query(PARIS, called=LYON, to=LYON)).callee == PARIS
 
 
+@pytest.mark.requirement("call.refusals")
 def test_an_unknown_number_is_not_found() -> None:
     known = directory(trunk("t"), number("n", PARIS))
     assert refused(known, query(LYON)) == 404

@@ -22,6 +22,7 @@ PARIS = "+33612345678"
 BOSTON = "+16175551234"
 
 
+@pytest.mark.requirement("call.number-formats")
 @pytest.mark.parametrize(
     ("text", "e164"),
     [
@@ -92,6 +93,7 @@ def test_every_country_reads_back_in_every_international_form(e164: str) -> None
     assert all(form.removeprefix("+").isdigit() for form in forms)
 
 
+@pytest.mark.requirement("call.number-formats")
 @pytest.mark.parametrize(
     ("e164", "dial_format", "region", "written"),
     [

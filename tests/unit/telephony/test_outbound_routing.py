@@ -47,6 +47,7 @@ def test_a_trunk_is_known_by_its_realm_proxy_and_addresses_too() -> None:
         assert dial(known, f"sip:{PARIS}@{host}").trunk.id == "t"
 
 
+@pytest.mark.requirement("call.number-formats")
 @pytest.mark.parametrize(
     ("values", "target", "user"),
     [

@@ -89,6 +89,7 @@ def test_the_connector_gets_what_it_needs_in_clear(tmp_path: Path) -> None:
     with_api(tmp_path, scenario)
 
 
+@pytest.mark.requirement("trunk.presets")
 def test_a_preset_fills_in_what_is_not_sent(tmp_path: Path) -> None:
     async def scenario(lab: ApiLab) -> None:
         sent = {"name": "OVH", "provider": "ovh", "username": "0033972101010", "password": "x"}
@@ -101,6 +102,7 @@ def test_a_preset_fills_in_what_is_not_sent(tmp_path: Path) -> None:
     with_api(tmp_path, scenario)
 
 
+@pytest.mark.requirement("trunk.presets")
 def test_presets_are_listed_and_each_makes_a_trunk(tmp_path: Path) -> None:
     async def scenario(lab: ApiLab) -> None:
         listed = (await lab.owner.ok("GET", "/api/trunk-presets/"))["items"]
@@ -209,6 +211,7 @@ def test_a_change_to_what_cannot_work_changes_nothing(
     with_api(tmp_path, scenario)
 
 
+@pytest.mark.requirement("trunk.edit-live")
 def test_every_change_is_told_at_once_and_no_restart_is_needed(tmp_path: Path) -> None:
     async def scenario(lab: ApiLab) -> None:
         seen: list[list[tuple[str, str]]] = []
@@ -266,6 +269,7 @@ def test_accounts_never_see_each_others_trunks(tmp_path: Path) -> None:
 # ---- status -------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("trunk.status")
 def test_the_status_is_what_the_connector_last_said_and_a_change_is_an_event(
     tmp_path: Path,
 ) -> None:

@@ -9,6 +9,7 @@ from ringback.core.end_reason import EndReason
 from ringback.core.errors import ErrorKind
 
 
+@pytest.mark.requirement("call.end-causes")
 @pytest.mark.parametrize(
     ("status", "reason"),
     [
@@ -32,6 +33,7 @@ def test_a_final_response_has_a_plain_word(status: int, reason: EndReason) -> No
     assert (cause.reason, cause.sip_code, cause.text) == (reason, status, "as they say")
 
 
+@pytest.mark.requirement("call.end-causes", "rfc3326.2")
 @pytest.mark.parametrize(
     ("q850", "reason"),
     [
@@ -53,6 +55,7 @@ def test_a_clear_status_is_not_overruled_by_the_networks_cause() -> None:
     assert cause_of_status(486, q850=1).reason is EndReason.BUSY
 
 
+@pytest.mark.requirement("call.refusals")
 def test_a_refusal_tells_the_truth() -> None:
     assert refusal(EndReason.UNANSWERED)[0] == 480
     assert refusal(EndReason.REFUSED)[0] == 603
@@ -65,6 +68,7 @@ def test_every_kind_of_error_is_a_final_response(kind: ErrorKind) -> None:
     assert 400 <= refusal_of_error(kind)[0] <= 699
 
 
+@pytest.mark.requirement("call.refusals")
 def test_overload_is_a_503_and_a_limit_is_busy() -> None:
     assert refusal_of_error(ErrorKind.UNAVAILABLE)[0] == 503
     assert refusal_of_error(ErrorKind.LIMIT)[0] == 486

@@ -50,6 +50,7 @@ def test_an_unreadable_called_party_is_no_reason_to_refuse() -> None:
     assert inbound_query(invite("P-Called-Party-ID: <<>\r\n"), FLOW).called_party == ""
 
 
+@pytest.mark.requirement("call.caller-identity", "rfc3325.9")
 def test_the_caller_is_taken_from_from_unless_a_trunk_asserts_another() -> None:
     more = 'P-Asserted-Identity: "A" <sip:+4930999@p.test>\r\nRemote-Party-ID: <sip:+1@p.test>\r\n'
     assert caller_of(invite(more), trusted=True) == ("+4930999", "A")
@@ -71,6 +72,7 @@ def test_numbers_lose_their_punctuation_and_names_stay(user: str, tidy: str) -> 
     assert tidy_number(user) == tidy
 
 
+@pytest.mark.requirement("call.x-headers", "call.diversion")
 def test_only_headers_meant_for_others_are_passed_on_and_not_too_many() -> None:
     many = "".join(f"X-{n}: {n}\r\n" for n in range(MAX_PASSED_HEADERS + 5))
     found = passed_headers(invite("Diversion: <sip:+331@p.test>\r\nX-Long: " + "y" * 600 + "\r\n"))
@@ -78,6 +80,7 @@ def test_only_headers_meant_for_others_are_passed_on_and_not_too_many() -> None:
     assert len(passed_headers(invite(many))) == MAX_PASSED_HEADERS
 
 
+@pytest.mark.requirement("media.dtmf-info")
 @pytest.mark.parametrize(
     ("content_type", "body", "key"),
     [
