@@ -31,6 +31,17 @@ class MediaCounters:
     """Audio that came although we had said that we do not receive."""
     dropped_early: int = 0
     """RTP before anything was negotiated."""
+    srtp_unauthentic: int = 0
+    """Under a wrong key, forged or damaged."""
+    srtp_replayed: int = 0
+    srtp_unkeyed: int = 0
+    """Media, in either direction, while there were no keys for it."""
+    dtls_handshakes: int = 0
+    """Handshakes that gave keys."""
+    dtls_failed: int = 0
+    """Handshakes that came to nothing, those that strangers began included."""
+    dtls_dropped: int = 0
+    """DTLS from where none is expected, or more of it than a handshake needs."""
     send_failed: int = 0
     """Datagrams that the kernel refused (buffer full, no route)."""
     socket_errors: int = 0
