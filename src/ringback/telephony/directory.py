@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from ringback.connectors.sip.directory import TrunkAccount
+from ringback.connectors.sip.directory import DtmfMode, MediaEncryption, TrunkAccount
 from ringback.telephony.models import PhoneNumber, Trunk
 from ringback.telephony.numbers import DialFormat, region_of, written_forms
 
@@ -75,6 +75,8 @@ def _account(row: Trunk) -> TrunkAccount:
         codecs=tuple(row.codecs),
         register_expires=row.register_expires,
         contact_token=row.contact_token,
+        media_encryption=MediaEncryption(row.media_encryption),
+        dtmf_mode=DtmfMode(row.dtmf_mode),
     )
 
 

@@ -16,7 +16,7 @@ from ringback.telephony.numbers import NumberError, is_region, parse_e164
 MAX_ALLOWED_IPS = 256
 MAX_METADATA_BYTES = 16_384
 MAX_METADATA_DEPTH = 16
-SUPPORTED_CODECS = ("PCMA", "PCMU")
+SUPPORTED_CODECS = ("opus", "G722", "PCMA", "PCMU")
 _WIDEST_V4 = 8
 _WIDEST_V6 = 16
 
@@ -26,6 +26,9 @@ _SIP_USER = re.compile(r"[A-Za-z0-9_.!~*'()&=+$,;?/%#-]+")
 _DIGITS = re.compile(r"[0-9*#]*")
 
 _CODEC_NAMES = {
+    "OPUS": "opus",
+    "G722": "G722",
+    "G.722": "G722",
     "PCMA": "PCMA",
     "ALAW": "PCMA",
     "G711A": "PCMA",
@@ -163,11 +166,9 @@ def codec_list(names: list[str]) -> list[str]:
     """Known codecs, in order, by their RTP names."""
     known: list[str] = []
     for name in names:
-        codec = _CODEC_NAMES.get(name.strip().upper())
+        codec = _CODEC_NAMES.get(name.partition("/")[0].strip().upper())
         if codec is None:
-            raise rule(
-                f"holds {name!r}: this release speaks {' and '.join(SUPPORTED_CODECS)} (G.711)"
-            )
+            raise rule(f"holds {name!r}: name some of {', '.join(SUPPORTED_CODECS)}")
         if codec not in known:
             known.append(codec)
     return known

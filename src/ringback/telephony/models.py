@@ -36,6 +36,7 @@ class Trunk(Base):
     allowed_ips: Mapped[list[str]] = mapped_column(JSON)
     media_encryption: Mapped[str] = mapped_column(String(8))
     tls_verify: Mapped[bool]
+    dtmf_mode: Mapped[str] = mapped_column(String(8), server_default="auto")
     codecs: Mapped[list[str]] = mapped_column(JSON)
     tech_prefix: Mapped[str] = mapped_column(String(16))
     dial_format: Mapped[str] = mapped_column(String(16))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ringback.connectors.sip.directory import DEFAULT_CODECS
 from ringback.telephony.numbers import DialFormat
 
 Transport = Literal["udp", "tcp", "tls"]
@@ -17,7 +18,10 @@ TrunkMode = Literal["registration", "ip_allowlist"]
 
 @dataclass(frozen=True, slots=True)
 class TrunkPreset:
-    """``port`` ``None`` lets DNS (SRV) decide; ``realm`` ``None`` takes the server's own."""
+    """``port`` ``None`` lets DNS (SRV) decide; ``realm`` ``None`` takes the server's own.
+
+    Carriers have G.711 alone: their calls come from the telephone network, and a wider codec would
+    only be transcoded to it."""
 
     id: str
     name: str
@@ -29,7 +33,7 @@ class TrunkPreset:
     notes: str
     realm: str | None = None
     other_hosts: tuple[str, ...] = ()
-    codecs: tuple[str, ...] = ("PCMA", "PCMU")
+    codecs: tuple[str, ...] = DEFAULT_CODECS
 
 
 PRESETS: tuple[TrunkPreset, ...] = (
@@ -42,6 +46,7 @@ PRESETS: tuple[TrunkPreset, ...] = (
         transports=("udp",),
         dial_format=DialFormat.INTERNATIONAL,
         other_hosts=("sip-eu.netelip.com",),
+        codecs=("PCMA", "PCMU"),
         notes="Spain and Latin America. Use the regional server that your account names. "
         "In Netelip's panel, route the DID to this SIP account.",
     ),
@@ -53,6 +58,7 @@ PRESETS: tuple[TrunkPreset, ...] = (
         port=5060,
         transports=("udp", "tcp", "tls"),
         dial_format=DialFormat.E164_NO_PLUS,
+        codecs=("PCMA", "PCMU"),
         notes="The user name is the SIP number in Zadarma's settings, not the e-mail address. "
         "Route the number to that SIP number there. TLS is on port 5061.",
     ),
@@ -89,6 +95,7 @@ PRESETS: tuple[TrunkPreset, ...] = (
         transports=("udp",),
         realm="sip-domain.io",
         dial_format=DialFormat.INTERNATIONAL,
+        codecs=("PCMA", "PCMU"),
         notes="Europe. OVH answers REGISTER with 404 when the realm is missing. The server and "
         "realm of your line are in its SIP settings in the OVH manager.",
     ),
@@ -124,7 +131,7 @@ PRESETS: tuple[TrunkPreset, ...] = (
         port=5060,
         transports=("udp", "tcp", "tls"),
         dial_format=DialFormat.E164,
-        codecs=("PCMU", "PCMA"),
+        codecs=("opus", "G722", "PCMU", "PCMA"),
         notes="Add a user to the directory; the host is the domain of that directory. The "
         "internal profile is on 5060, the external one on 5080.",
     ),

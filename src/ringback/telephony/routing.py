@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ringback.connectors.sip.directory import InboundQuery, OutboundRoute, Refusal, Route
+from ringback.connectors.sip.directory import (
+    InboundQuery,
+    MediaEncryption,
+    OutboundRoute,
+    Refusal,
+    Route,
+)
 from ringback.core.errors import InvalidRequest, NotConfigured
 from ringback.sip.errors import ParseError
 from ringback.sip.uri import Uri
@@ -52,6 +58,7 @@ def route_inbound(
             agent_id=demo.agent_id,
             callee=DEMO_USER,
             auto_answer=True,
+            media_encryption=MediaEncryption.OPTIONAL,
         )
     if blocked is not None:
         return Refusal(
@@ -137,6 +144,8 @@ def _to_number(trunk: TrunkEntry, number: NumberEntry) -> Route:
         trunk_id=trunk.id,
         phone_number_id=number.id,
         codecs=trunk.account.codecs,
+        media_encryption=trunk.account.media_encryption,
+        dtmf_mode=trunk.account.dtmf_mode,
         trusted=True,
     )
 
@@ -163,6 +172,8 @@ def _to_trunk_itself(query: InboundQuery, directory: Directory, trunk: TrunkEntr
         auto_answer=True,
         trunk_id=trunk.id,
         codecs=trunk.account.codecs,
+        media_encryption=trunk.account.media_encryption,
+        dtmf_mode=trunk.account.dtmf_mode,
         trusted=True,
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from ringback.connectors.sip.directory import DEFAULT_CODECS
 from ringback.core.http import ApiModel, api_example, patch_example, rule
 from ringback.core.http.models import NO_CONTROLS, Name
 from ringback.core.secrets import MASK, mask
@@ -107,8 +108,18 @@ AllowedIps = Annotated[
     ),
 ]
 MediaEncryption = Annotated[
-    Literal["none", "sdes", "dtls"],
-    Field(description="SRTP keying. This release sends plain RTP: only `none` is accepted."),
+    Literal["none", "optional", "required", "sdes", "dtls"],
+    Field(
+        description="SRTP. `none`: plain RTP. `optional`: SRTP with whoever can. `required`: SRTP "
+        "or no call. `sdes` and `dtls`: required, with keys from the SDP or from DTLS alone."
+    ),
+]
+DtmfMode = Annotated[
+    Literal["auto", "rtp", "inband", "info"],
+    Field(
+        description="How keys are sent: `rtp` (RFC 4733), `inband` (tones), `info` (SIP INFO), or "
+        "`auto`: by RTP where the far end takes it, else as tones. Received they are every way."
+    ),
 ]
 TlsVerify = Annotated[
     bool,
@@ -116,7 +127,10 @@ TlsVerify = Annotated[
 ]
 Codecs = Annotated[
     fields.Codecs,
-    Field(description="Audio codecs in order of preference.", examples=[["PCMA", "PCMU"]]),
+    Field(
+        description="Audio codecs in order of preference: `opus`, `G722`, `PCMA`, `PCMU`.",
+        examples=[list(DEFAULT_CODECS)],
+    ),
 ]
 TechPrefix = Annotated[
     fields.TechPrefix,
@@ -176,7 +190,8 @@ class TrunkCreate(ApiModel):
     allowed_ips: AllowedIps = []
     media_encryption: MediaEncryption = "none"
     tls_verify: TlsVerify = True
-    codecs: Codecs = ["PCMA", "PCMU"]
+    dtmf_mode: DtmfMode = "auto"
+    codecs: Codecs = list(DEFAULT_CODECS)
     tech_prefix: TechPrefix = ""
     dial_format: DialFormatField = DialFormat.E164
     country: Country | None = None
@@ -234,6 +249,7 @@ class TrunkView(ApiModel):
     allowed_ips: list[str]
     media_encryption: MediaEncryption
     tls_verify: bool
+    dtmf_mode: DtmfMode
     codecs: list[str]
     tech_prefix: str
     dial_format: DialFormat
@@ -242,12 +258,15 @@ class TrunkView(ApiModel):
     agent_id: str | None
     enabled: bool
     registration: TrunkStatusView
+    warnings: list[str] = Field(
+        description="What works but should be looked at, in words.", examples=[[]]
+    )
     created_at: datetime
     updated_at: datetime
 
     @classmethod
     def of(cls, trunk: Trunk, status: TrunkStatus) -> TrunkView:
-        hidden = ("password", "auth_username", "registration")
+        hidden = ("password", "auth_username", "registration", "warnings")
         values: dict[str, Any] = {
             name: getattr(trunk, name) for name in cls.model_fields if name not in hidden
         }
@@ -256,7 +275,18 @@ class TrunkView(ApiModel):
             password=mask(trunk.password),
             auth_username=mask(trunk.auth_username),
             registration=TrunkStatusView.of(status),
+            warnings=warnings_of(trunk),
         )
+
+
+def warnings_of(trunk: Trunk) -> list[str]:
+    """What is allowed but hardly meant."""
+    if trunk.media_encryption in ("optional", "required", "sdes") and trunk.transport != "tls":
+        return [
+            "SRTP keys in the SDP travel in clear over "
+            f"{trunk.transport}: use transport tls, or media_encryption dtls."
+        ]
+    return []
 
 
 class TrunkPresetView(ApiModel):

@@ -180,14 +180,6 @@ def with_preset(values: TrunkCreate) -> TrunkCreate:
 
 def check_together(values: TrunkCreate) -> None:
     """The rules between fields. Raises ``InvalidRequest`` naming the field and the remedy."""
-    if values.media_encryption != "none":
-        raise InvalidRequest(
-            f"`media_encryption` {values.media_encryption} is not supported in this release: "
-            "calls are sent as plain RTP.",
-            code="media_encryption_unsupported",
-            hint="Set it to none, and ask the provider to allow unencrypted media.",
-            field="media_encryption",
-        )
     if values.mode == "registration":
         for field, why in (
             ("host", "the SIP server to register at"),

@@ -29,6 +29,7 @@ def trunk(trunk_id: str, **values: Any) -> Trunk:
         "allowed_ips": [],
         "media_encryption": "none",
         "tls_verify": True,
+        "dtmf_mode": "auto",
         "codecs": ["PCMA", "PCMU"],
         "tech_prefix": "",
         "dial_format": "e164",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringback.connectors.sip.directory import SipDirectory
+from ringback.connectors.sip.directory import DtmfMode, MediaEncryption, SipDirectory
 from ringback.core.secrets import MASK
 from ringback.telephony import trunks as trunk_module
 from ringback.telephony.presets import PRESETS
@@ -37,7 +37,8 @@ EVERYTHING: dict[str, Any] = {
     "caller_id": "+33612345678",
     "outbound_proxy": "proxy.example.com:5061",
     "allowed_ips": ["203.0.113.0/24"],
-    "media_encryption": "none",
+    "media_encryption": "sdes",
+    "dtmf_mode": "info",
     "tls_verify": False,
     "codecs": ["PCMU"],
     "tech_prefix": "77",
@@ -80,11 +81,61 @@ def test_the_connector_gets_what_it_needs_in_clear(tmp_path: Path) -> None:
         assert (account.registers, account.tls_verify) == (True, False)
         assert account.outbound_proxy == "proxy.example.com:5061"
         assert account.register_expires == 600
+        assert account.media_encryption is MediaEncryption.SDES
+        assert account.dtmf_mode is DtmfMode.INFO
         assert len(account.contact_token) == 24
         assert "hush-hush" not in repr(account)
         assert account.contact_token not in repr(account)
         await lab.telephony.load()
         assert list(await directory.trunks()) == [account]
+
+    with_api(tmp_path, scenario)
+
+
+@pytest.mark.requirement("media.codecs")
+def test_a_new_trunk_prefers_the_best_sound_and_plain_rtp(tmp_path: Path) -> None:
+    async def scenario(lab: ApiLab) -> None:
+        made = await lab.owner.ok("POST", "/api/trunks", REGISTERING)
+        assert made["codecs"] == ["opus", "G722", "PCMA", "PCMU"]
+        assert (made["media_encryption"], made["dtmf_mode"]) == ("none", "auto")
+        assert made["warnings"] == []
+
+    with_api(tmp_path, scenario)
+
+
+@pytest.mark.requirement("media.srtp-policy")
+def test_an_edit_of_the_media_policy_reaches_the_connector_at_once(tmp_path: Path) -> None:
+    async def scenario(lab: ApiLab) -> None:
+        made = await lab.owner.ok("POST", "/api/trunks", REGISTERING)
+        for policy in MediaEncryption:
+            sent = {"media_encryption": policy.value, "codecs": ["ulaw", "opus"]}
+            shown = await lab.owner.ok("PATCH", f"/api/trunks/{made['id']}", sent)
+            assert shown["media_encryption"] == policy.value
+            (account,) = lab.telephony.enabled_trunks()
+            assert account.media_encryption is policy
+            assert account.codecs == ("PCMU", "opus")
+
+    with_api(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("encryption", "transport", "warned"),
+    [
+        ("optional", "udp", True),
+        ("required", "tcp", True),
+        ("sdes", "udp", True),
+        ("sdes", "tls", False),
+        ("dtls", "udp", False),
+        ("none", "udp", False),
+    ],
+)
+def test_keys_that_travel_in_clear_are_warned_about(
+    tmp_path: Path, encryption: str, transport: str, warned: bool
+) -> None:
+    async def scenario(lab: ApiLab) -> None:
+        sent = {**REGISTERING, "media_encryption": encryption, "transport": transport}
+        made = await lab.owner.ok("POST", "/api/trunks", sent)
+        assert any("in clear" in warning for warning in made["warnings"]) == warned
 
     with_api(tmp_path, scenario)
 
@@ -129,8 +180,8 @@ def test_presets_are_listed_and_each_makes_a_trunk(tmp_path: Path) -> None:
         ({"name": "x", "host": "h"}, 400, "`username` is required in registration mode"),
         ({"name": "x", "host": "h", "username": "u"}, 400, "`password` is required in"),
         ({"name": "x", "mode": "ip_allowlist"}, 400, "`host` is required in ip_allowlist"),
-        ({**REGISTERING, "media_encryption": "sdes"}, 400, "`media_encryption` sdes is not sup"),
-        ({**REGISTERING, "media_encryption": "dtls"}, 400, "sent as plain RTP"),
+        ({**REGISTERING, "media_encryption": "zrtp"}, 422, "`media_encryption`"),
+        ({**REGISTERING, "dtmf_mode": "morse"}, 422, "`dtmf_mode`"),
         ({**REGISTERING, "agent_id": "agent_none"}, 400, "`agent_id` is not an agent"),
         ({**REGISTERING, "host": "sip:h"}, 422, "`host` must be a host name"),
         ({**REGISTERING, "host": "h:5060"}, 422, "must not carry a port"),
@@ -139,7 +190,7 @@ def test_presets_are_listed_and_each_makes_a_trunk(tmp_path: Path) -> None:
         ({**REGISTERING, "enabled": 0}, 422, "`enabled`: input should be a valid boolean"),
         ({**REGISTERING, "transport": "ws"}, 422, "`transport`"),
         ({**REGISTERING, "allowed_ips": ["1.2.3.4/24"]}, 422, "`allowed_ips.0` holds 1.2.3.4/24"),
-        ({**REGISTERING, "codecs": ["opus"]}, 422, "`codecs` holds 'opus'"),
+        ({**REGISTERING, "codecs": ["G729"]}, 422, "`codecs` holds 'G729'"),
         ({**REGISTERING, "provider": "acme"}, 422, "`provider` must be one of netelip"),
         ({**REGISTERING, "username": "x" * 61}, 422, "`username`"),
         ({**REGISTERING, "hots": "h"}, 422, "`hots` is not a field"),
@@ -196,7 +247,7 @@ def test_a_change_leaves_what_it_does_not_name_and_masked_secrets_as_they_are(
         ({"host": None}, 400),
         ({"password": None}, 400),
         ({"name": None}, 422),
-        ({"media_encryption": "sdes"}, 400),
+        ({"media_encryption": "zrtp"}, 422),
     ],
 )
 def test_a_change_to_what_cannot_work_changes_nothing(

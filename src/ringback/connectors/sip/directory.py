@@ -8,10 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 from ringback.connectors.contract import DialRequest
 from ringback.sip.transport import Transport
+
+DEFAULT_CODECS = ("opus", "G722", "PCMA", "PCMU")
+"""The best sound first. A trunk names its own order; Opus costs the most CPU time."""
+
+
+class MediaEncryption(StrEnum):
+    """Whether the audio of a trunk is SRTP, and with keys from where."""
+
+    NONE = "none"
+    """Plain RTP, whatever is offered."""
+    OPTIONAL = "optional"
+    """SRTP with whoever can, else plain RTP."""
+    REQUIRED = "required"
+    """SRTP or no call."""
+    SDES = "sdes"
+    """As ``required``, with keys from the SDP (RFC 4568) only."""
+    DTLS = "dtls"
+    """As ``required``, with keys from a DTLS handshake (RFC 5763) only."""
+
+
+class DtmfMode(StrEnum):
+    """How keys are sent; received they are by every way."""
+
+    AUTO = "auto"
+    """RFC 4733 where the peer takes it, else tones."""
+    RTP = "rtp"
+    INBAND = "inband"
+    INFO = "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +65,11 @@ class TrunkAccount:
     outbound_proxy: str | None = None
     caller_id: str | None = None
     tls_verify: bool = True
-    codecs: tuple[str, ...] = ("PCMA", "PCMU")
+    codecs: tuple[str, ...] = DEFAULT_CODECS
     register_expires: int = 300
     contact_token: str = field(default="", repr=False)
+    media_encryption: MediaEncryption = MediaEncryption.NONE
+    dtmf_mode: DtmfMode = DtmfMode.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +94,9 @@ class Route:
     auto_answer: bool
     trunk_id: str | None = None
     phone_number_id: str | None = None
-    codecs: tuple[str, ...] = ("PCMA", "PCMU")
+    codecs: tuple[str, ...] = DEFAULT_CODECS
+    media_encryption: MediaEncryption = MediaEncryption.NONE
+    dtmf_mode: DtmfMode = DtmfMode.AUTO
     trusted: bool = False
     """The source is a trunk: what it asserts about the caller is believed."""
 
