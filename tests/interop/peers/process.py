@@ -139,6 +139,13 @@ class Process:
                 f"{self.name} still runs after {timeout:g} s\n{self.output[-4000:]}"
             ) from None
 
+    def say(self, line: str) -> None:
+        """Write one line to the program's standard input."""
+        if self._child.stdin is None:
+            raise PeerFailed(f"{self.name} has no standard input")
+        self._child.stdin.write(line + "\n")
+        self._child.stdin.flush()
+
     def send_signal(self, number: int) -> None:
         self._child.send_signal(number)
 
