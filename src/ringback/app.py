@@ -134,7 +134,7 @@ def sip_phone(foundation: Foundation, telephony: Telephony, plane: MediaPlane) -
     )
     connector = SipConnector(
         SipStack(endpoint, config, addresses, clock),
-        Resolver(clock=clock),
+        _resolver(settings, clock),
         TrunkDirectory(telephony),
         plane,
         host,
@@ -147,6 +147,11 @@ def sip_phone(foundation: Foundation, telephony: Telephony, plane: MediaPlane) -
         "reason",
     )
     return PhoneStack(connector, addresses)
+
+
+def _resolver(settings: Settings, clock: Clock) -> Resolver:
+    servers = [(server.host, server.port) for server in settings.dns_servers]
+    return Resolver(clock=clock, nameservers=servers or None)
 
 
 # ---- the application ------------------------------------------------------------------------

@@ -27,6 +27,7 @@ PREFIX = "RINGBACK_"
 DEFAULT_ENV_FILE = Path(".env")
 _SERVER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 API_KEY_MIN_LENGTH = 16
+DNS_PORT = 53
 STUN_PORT = 3478
 
 
@@ -129,6 +130,22 @@ def _stun_server(value: object) -> object:
         raise _complaint(str(error)) from None
 
 
+def _dns_servers(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    servers = []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        try:
+            server = HostPort.parse(part, DNS_PORT)
+            ipaddress.ip_address(server.host)
+        except ValueError:
+            raise _complaint(
+                "must be IP addresses with or without a port, such as 192.0.2.53,198.51.100.1:5353"
+            ) from None
+        servers.append(server)
+    return tuple(servers)
+
+
 def _ip_address(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -209,6 +226,11 @@ class Settings(BaseSettings):
         None,
         description="sqlite:///… or postgresql://user:password@host/name; "
         "unset: ringback.db in the data folder.",
+    )
+    dns_servers: Annotated[tuple[HostPort, ...], NoDecode, BeforeValidator(_dns_servers)] = Field(
+        (),
+        description="The name servers that are asked for SIP servers, as addresses with commas "
+        "between. Empty: those of the system.",
     )
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_key_list)] = Field(
         (),
