@@ -130,7 +130,10 @@ def sip_phone(foundation: Foundation, telephony: Telephony, plane: MediaPlane) -
     if settings.sip_tls_port is not None:
         listen.append(Listen("tls", host, settings.sip_tls_port))
     config = SipTransportConfig(
-        tuple(listen), tls_certificate=settings.sip_tls_cert, tls_key=settings.sip_tls_key
+        tuple(listen),
+        tls_certificate=settings.sip_tls_cert,
+        tls_key=settings.sip_tls_key,
+        tls_ca_file=settings.sip_tls_ca,
     )
     connector = SipConnector(
         SipStack(endpoint, config, addresses, clock),

@@ -212,6 +212,11 @@ class Settings(BaseSettings):
     sip_tls_key: Annotated[Path | None, BeforeValidator(_readable_file)] = Field(
         None, description="Private key (PEM) of the TLS listener."
     )
+    sip_tls_ca: Annotated[Path | None, BeforeValidator(_readable_file)] = Field(
+        None,
+        description="PEM file with further authorities that a trunk's TLS certificate may come "
+        "from, such as a PBX's own.",
+    )
     rtp_ports: Annotated[PortRange, NoDecode, BeforeValidator(_port_range)] = Field(
         PortRange(10000, 20000),
         description="UDP ports for media, two per call; open them in the firewall.",
