@@ -13,7 +13,7 @@ from ringback.audio import codec as codecs
 from ringback.audio import tones
 from ringback.core.errors import InvalidRequest
 from ringback.media.agent_port import PlayoutQueue
-from ringback.media.latch import Address, SourceLatch, Verdict, is_usable
+from ringback.media.latch import Address, RtcpLatch, SourceLatch, Verdict, is_usable
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import FRAME_MS, NegotiatedAudio
 from ringback.media.rtp_receiver import RtpReceiver
@@ -78,7 +78,7 @@ class RtpSession:
         self._random = random
         self._audio: NegotiatedAudio | None = None
         self._tones = PlayoutQueue()
-        self._rtcp_source: Address | None = None
+        self._rtcp_latch = RtcpLatch()
         self._scheduler: ReportScheduler | None = None
         self._reporter: RtcpReporter | None = None
 
@@ -111,9 +111,14 @@ class RtpSession:
                     self.sender.statistics,
                 )
         resumed = before is not None and audio.receive and not before.receive
-        self.latch.negotiate((audio.remote.host, audio.remote.port), reopen=resumed)
+        self.latch.negotiate(
+            (audio.remote.host, audio.remote.port),
+            reopen=resumed,
+            authenticated=audio.security is not None,
+        )
         if self.latch.source is None:
-            self._rtcp_source = None
+            rtcp = audio.remote_rtcp
+            self._rtcp_latch.open(None if rtcp is None else (rtcp.host, rtcp.port))
         self._audio = audio
         if before is None or resumed:
             self.last_heard = now
@@ -165,8 +170,7 @@ class RtpSession:
 
     def on_rtcp(self, data: bytes, address: Address, now: float) -> None:
         """A datagram on the RTCP port (or RTCP on the RTP port, with rtcp-mux)."""
-        known = self.latch.send_to
-        if self._reporter is None or known is None or address[0] != known[0]:
+        if self._reporter is None or not self._rtcp_latch.accepts(address, self.latch.send_to):
             self._counters.dropped_wrong_source += 1
             return
         try:
@@ -175,7 +179,7 @@ class RtpSession:
             self._counters.dropped_malformed += 1
             return
         self._counters.rtcp_received += 1
-        self._rtcp_source = address
+        self._rtcp_latch.follow(address)
         if self._scheduler is not None:
             self._scheduler.received(len(data))
         self._reporter.receive(packets, now)
@@ -270,8 +274,8 @@ class RtpSession:
 
     def _rtcp_target(self, audio: NegotiatedAudio) -> Address | None:
         """Where it came from, else what the SDP says, else the port after the real source's."""
-        if self._rtcp_source is not None:
-            return self._rtcp_source
+        if self._rtcp_latch.source is not None:
+            return self._rtcp_latch.source
         source = self.latch.send_to
         if source is None:
             return None

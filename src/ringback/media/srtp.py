@@ -170,7 +170,7 @@ class SrtpReceiver:
             self._session.remove_stream(int.from_bytes(oldest, "big"))
 
 
-Context = TypeVar("Context", SrtpSender, SrtpReceiver)
+Context = TypeVar("Context")
 
 
 class _Contexts(Generic[Context]):

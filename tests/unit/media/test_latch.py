@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from ringback.media.latch import (
+    BETTER_WINS_SECONDS,
     PROBATION,
-    SIGNALLED_WINS_SECONDS,
     SSRC_SILENCE_SECONDS,
     Address,
     SourceLatch,
@@ -100,7 +100,7 @@ def test_the_signalled_address_takes_the_stream_back_from_who_came_first(
 
 def test_the_signalled_address_cannot_take_it_back_much_later(latch: SourceLatch) -> None:
     Wire(latch, NAT).send(0.0, PROBATION)
-    late = SIGNALLED_WINS_SECONDS + 1
+    late = BETTER_WINS_SECONDS + 1
     assert Wire(latch, PHONE).send(late, 10) is Verdict.WRONG_SOURCE
 
 
