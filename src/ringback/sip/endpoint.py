@@ -26,6 +26,7 @@ from ringback.sip.registration import Registration, RegistrationRequest
 from ringback.sip.registration_client import RegistrationClient
 from ringback.sip.request_client import RequestClient
 from ringback.sip.request_receiver import RequestReceiver
+from ringback.sip.strangers import Gatekeeper
 from ringback.sip.transport import Flow, Hop, LocalAddresses, Transmission
 from ringback.sip.validation import check_response
 
@@ -68,6 +69,23 @@ class SipEndpoint:
         self._requests.accepting_new_calls = accepting
 
     @property
+    def gatekeeper(self) -> Gatekeeper | None:
+        """Who says which requests outside of a call may come in; ``None``: all."""
+        return self._requests.gatekeeper
+
+    @gatekeeper.setter
+    def gatekeeper(self, gatekeeper: Gatekeeper | None) -> None:
+        self._requests.gatekeeper = gatekeeper
+
+    def serves(self, call_id: str) -> bool:
+        """Whether a request with this Call-ID may belong to a call or a request that lives."""
+        return self._core.serves(call_id)
+
+    def expects(self, branch: str) -> bool:
+        """Whether a response with this branch in its top Via may be one to a request of ours."""
+        return self._core.transactions.expects(branch)
+
+    @property
     def dropped(self) -> Counter[DropReason]:
         """How many messages nothing here wanted, by reason."""
         return self._core.dropped
@@ -97,6 +115,18 @@ class SipEndpoint:
             self._requests.receive(message, flow, now)
         else:
             self._receive_response(message, flow, now)
+
+    def refuse_busy(self, message: bytes | Request, flow: Flow) -> None:
+        """Answer a request with 503 and forget it; all else is dropped."""
+        if isinstance(message, bytes):
+            try:
+                parsed = parse_message(message)
+            except ParseError:
+                return
+            if not isinstance(parsed, Request):
+                return
+            message = parsed
+        self._requests.refuse_busy(message, flow)
 
     def _receive_response(self, response: Response, flow: Flow, now: float) -> None:
         """RFC 3261 18.1.2, 8.1.3.3. A 2xx that belongs to no transaction is dropped, too: it is

@@ -17,7 +17,7 @@ from ringback.sip.next_hop import behind_nat, literal_flow
 from ringback.sip.params import Params, UriParams
 from ringback.sip.timers import Timer, TimerQueue
 from ringback.sip.transaction import ClientTransaction, ClientUser, ServerTransaction
-from ringback.sip.transaction_layer import ReceivedRequest, TransactionLayer
+from ringback.sip.transaction_layer import ReceivedRequest, TransactionLayer, uncount
 from ringback.sip.transport import Flow, Hop, LocalAddresses, Transmission
 from ringback.sip.uri import Uri
 
@@ -61,6 +61,7 @@ class EndpointCore:
         self.sessions: dict[str, InviteSession] = {}
         self.dropped: Counter[DropReason] = Counter()
         self._addresses = addresses
+        self._dialog_calls: Counter[str] = Counter()
         self._resolving: dict[str, tuple[WhenResolved, Timer]] = {}
         self._out: list[Transmission] = []
         self._events: list[Event] = []
@@ -87,13 +88,20 @@ class EndpointCore:
 
     # ---- dialogs ------------------------------------------------------------------------------
 
+    def serves(self, call_id: str) -> bool:
+        """Whether a request with this Call-ID may belong to a call or a request that lives."""
+        return call_id in self._dialog_calls or self.transactions.serves(call_id)
+
     def add_dialog(self, dialog: Dialog, user: DialogUser) -> None:
+        if dialog.id not in self.dialogs:
+            self._dialog_calls[dialog.id.call_id] += 1
         self.dialogs[dialog.id] = (user, dialog)
 
     def remove_dialog(self, dialog: Dialog) -> None:
         found = self.dialogs.get(dialog.id)
         if found is not None and found[1] is dialog:
             del self.dialogs[dialog.id]
+            uncount(self._dialog_calls, dialog.id.call_id)
 
     # ---- requests of ours ---------------------------------------------------------------------
 
@@ -213,6 +221,11 @@ class EndpointCore:
         if body and content_type:
             response.headers.set("Content-Type", content_type)
         return response
+
+    @property
+    def retry_after(self) -> tuple[str, str]:
+        """The header that goes with a 503."""
+        return "Retry-After", str(self.config.overload_retry_after)
 
     def reply(
         self,

@@ -247,6 +247,8 @@ class DropReason(StrEnum):
     WRONG_SENT_BY = "wrong_sent_by"
     STRAY_ACK = "stray_ack"
     OVERLOAD = "overload"
+    STRANGER = "stranger"
+    """A request that its sender may not make, answered without being remembered."""
 
 
 @dataclass(frozen=True, slots=True)

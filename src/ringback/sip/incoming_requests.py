@@ -26,19 +26,22 @@ def capabilities(config: EndpointConfig) -> ExtraHeaders:
 def refuse_method(
     core: EndpointCore, transaction: ServerTransaction, now: float, *, in_dialog: bool = False
 ) -> None:
+    method = transaction.request.method
+    status, headers = method_refusal(core.config, method, in_dialog=in_dialog)
+    core.reply(transaction, status, headers=headers, now=now)
+
+
+def method_refusal(
+    config: EndpointConfig, method: str, *, in_dialog: bool = False
+) -> tuple[int, ExtraHeaders]:
     """405 for what we know and do not do, 489 for event packages (RFC 6665), 481 for what has no
     meaning outside of a dialog, 501 for what we never heard of."""
-    method = transaction.request.method
-    headers: ExtraHeaders = (("Allow", core.config.allow),)
     if method == "PRACK" or (method in _NEED_DIALOG and not in_dialog):
-        status, headers = 481, ()
-    elif method in _EVENT_METHODS:
-        status = 489
-    elif method in _KNOWN_METHODS:
-        status = 405
-    else:
-        status = 501
-    core.reply(transaction, status, headers=headers, now=now)
+        return 481, ()
+    if method in _EVENT_METHODS:
+        return 489, (("Allow", config.allow),)
+    status = 405 if method in _KNOWN_METHODS else 501
+    return status, (("Allow", config.allow),)
 
 
 def deliver(core: EndpointCore, transaction: ServerTransaction, now: float) -> IncomingRequest:

@@ -12,6 +12,7 @@ from ringback.sip.inbound_session import InboundSession
 from ringback.sip.incoming_requests import capabilities, deliver, refuse_method
 from ringback.sip.message import Request, RequestFragment
 from ringback.sip.response_routing import reply_flow
+from ringback.sip.strangers import Gatekeeper, StrangerDesk
 from ringback.sip.transaction import ServerTransaction
 from ringback.sip.transaction_layer import ReceivedRequest
 from ringback.sip.transport import Flow, Transmission
@@ -29,7 +30,9 @@ _WITH_SDP = frozenset({"INVITE", "UPDATE"})
 class RequestReceiver:
     def __init__(self, core: EndpointCore) -> None:
         self.accepting_new_calls = True
+        self.gatekeeper: Gatekeeper | None = None
         self._core = core
+        self._strangers = StrangerDesk(core)
         # Methods that we know of get their own refusal further down.
         self._acceptance = Acceptance(
             methods=tuple(KNOWN_METHODS | core.config.interests),
@@ -49,6 +52,9 @@ class RequestReceiver:
         known = layer.find_server(received, request.method)
         if known is not None:
             known.receive_retransmission(now)
+        elif self._is_strangers(received, now):
+            rejection = self._validate(request)
+            self._strangers.answer(received, rejection, busy=not self.accepting_new_calls)
         elif layer.server_count >= self._core.config.max_server_transactions:
             self._refuse_overload(received)
         else:
@@ -70,6 +76,26 @@ class RequestReceiver:
         response = rejection_of(error).response_to(request, self._core.new_token())
         if response is not None:
             self._core.send(Transmission(reply_flow(fragment.top_via, flow), bytes(response)))
+
+    # ---- strangers ----------------------------------------------------------------------------
+
+    def _is_strangers(self, received: ReceivedRequest, now: float) -> bool:
+        """Whether the gatekeeper turns it away. What belongs to a call is never asked about."""
+        if self.gatekeeper is None or _dialog_id(received) in self._core.dialogs:
+            return False
+        if received.method == "CANCEL":
+            if self._core.transactions.find_server(received, "INVITE") is not None:
+                return False
+        return not self.gatekeeper.welcomes(received.request, received.flow, now)
+
+    def refuse_busy(self, request: Request, flow: Flow) -> None:
+        """503 with Retry-After, and nothing else is done about it."""
+        try:
+            received = ReceivedRequest.read(request, flow)
+        except ParseError:
+            return
+        if request.method != "ACK":
+            self._refuse_overload(received)
 
     # ---- ACK ----------------------------------------------------------------------------------
 
@@ -151,7 +177,7 @@ class RequestReceiver:
     ) -> None:
         method = received.method
         if method in ("INVITE", "OPTIONS") and not self.accepting_new_calls:
-            self._core.reply(transaction, 503, headers=(self._retry_after,), now=now)
+            self._core.reply(transaction, 503, headers=(self._core.retry_after,), now=now)
         elif method == "INVITE":
             self._invited(received, transaction, now)
         elif method in self._core.config.interests:
@@ -172,17 +198,10 @@ class RequestReceiver:
 
     # ---- overload -----------------------------------------------------------------------------
 
-    @property
-    def _retry_after(self) -> tuple[str, str]:
-        return "Retry-After", str(self._core.config.overload_retry_after)
-
     def _refuse_overload(self, received: ReceivedRequest) -> None:
         """503 without a transaction, so that refusing costs no memory."""
         self._core.drop(DropReason.OVERLOAD, received.flow)
-        response = self._core.response(
-            received.request, 503, to_tag=self._core.new_token(), headers=(self._retry_after,)
-        )
-        self._core.send(Transmission(received.reply_to, bytes(response)))
+        self._strangers.send(received, 503, headers=(self._core.retry_after,))
 
 
 def _dialog_id(received: ReceivedRequest) -> DialogId:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ringback.sip.headers import BRANCH_COOKIE, CSeq, NameAddr, Via
 from ringback.sip.message import Request
@@ -17,6 +19,8 @@ from ringback.sip.transaction import (
     TransactionContext,
 )
 from ringback.sip.transport import Flow, Transmission
+
+_Key = TypeVar("_Key")
 
 MergeKey = tuple[str, str | None, int, str]
 
@@ -81,6 +85,16 @@ class TransactionLayer:
         self._clients: dict[str, ClientTransaction] = {}
         self._servers: dict[str, ServerTransaction] = {}
         self._merges: dict[MergeKey, str] = {}
+        self._branches: Counter[str | None] = Counter()
+        self._call_ids: Counter[str] = Counter()
+
+    def expects(self, branch: str) -> bool:
+        """Whether a response with this branch in its top Via may be one to a request of ours."""
+        return branch in self._branches
+
+    def serves(self, call_id: str) -> bool:
+        """Whether a request with this Call-ID is remembered."""
+        return call_id in self._call_ids
 
     @property
     def client_count(self) -> int:
@@ -99,6 +113,7 @@ class TransactionLayer:
         key = _client_key(via, request.method)
         transaction = ClientTransaction(key, request, via, destination, user, self._context)
         self._clients[key] = transaction
+        self._branches[via.branch] += 1
         transaction.start(now)
         return transaction
 
@@ -122,6 +137,7 @@ class TransactionLayer:
             key, received.request, received.flow, received.reply_to, self._context
         )
         self._servers[key] = transaction
+        self._call_ids[received.call_id] += 1
         if received.to.tag is None and self._merges.setdefault(received.merge_key, key) == key:
             transaction.merge_key = received.merge_key
         transaction.start(now)
@@ -139,11 +155,19 @@ class TransactionLayer:
 
     def _forget(self, transaction: Transaction) -> None:
         if isinstance(transaction, ServerTransaction):
-            self._servers.pop(transaction.key, None)
+            if self._servers.pop(transaction.key, None) is not None:
+                uncount(self._call_ids, transaction.request.call_id)
             if transaction.merge_key is not None:
                 self._merges.pop(transaction.merge_key, None)
-        else:
-            self._clients.pop(transaction.key, None)
+        elif (client := self._clients.pop(transaction.key, None)) is not None:
+            uncount(self._branches, client.via.branch)
+
+
+def uncount(counter: Counter[_Key], key: _Key) -> None:
+    """One less; what is not counted any more takes no room."""
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]
 
 
 def _client_key(via: Via, method: str) -> str:
