@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+from interop.peers.certificate import ServerCertificate
 from interop.peers.process import Process, free_port, program
 
 CONFIG = """\
@@ -18,6 +19,7 @@ auto_aliases=no
 listen=udp:127.0.0.1:{port}
 listen=tcp:127.0.0.1:{port}
 tcp_children=2
+{tls}
 mpath="{modules}"
 loadmodule "jsonrpcs.so"
 loadmodule "kex.so"
@@ -35,6 +37,7 @@ loadmodule "siputils.so"
 loadmodule "xlog.so"
 loadmodule "auth.so"
 loadmodule "ctl.so"
+{tls_modules}
 modparam("jsonrpcs", "transport", 0)
 modparam("ctl", "binrpc", "unix:{folder}/ctl.sock")
 modparam("usrloc", "db_mode", 0)
@@ -90,10 +93,24 @@ request_route {{
 """
 
 
+TLS = """\
+enable_tls=yes
+listen=tls:127.0.0.1:{port}
+tcp_connection_lifetime={lifetime}
+"""
+TLS_MODULES = """\
+loadmodule "tls.so"
+modparam("tls", "tls_method", "TLSv1.2+")
+modparam("tls", "certificate", "{certificate}")
+modparam("tls", "private_key", "{key}")
+"""
+
+
 class Kamailio:
     """A provider of one trunk user. Called numbers end in: 5550001 busy, 5550002 declined,
     5550003 an address that never answers, 5550004 unknown, 5550005 out of order; every other
-    number goes to bob at ``callee`` (a SIP port of 127.0.0.1)."""
+    number goes to bob at ``callee`` (a SIP port of 127.0.0.1). With ``certificate`` it listens
+    on ``tls_port`` too; it closes idle connections after ``tcp_lifetime`` seconds."""
 
     user = "trunk1"
     password = "s3cret-of-the-trunk"
@@ -108,14 +125,25 @@ class Kamailio:
         min_expires: int = 60,
         max_expires: int = 3600,
         port: int | None = None,
+        certificate: ServerCertificate | None = None,
+        tcp_lifetime: int = 120,
     ) -> None:
         binary = program("kamailio", "kamailio")
         folder.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
+        self.tls_port = free_port() if certificate else 0
+        tls, tls_modules = f"tcp_connection_lifetime={tcp_lifetime}", ""
+        if certificate is not None:
+            tls = TLS.format(port=self.tls_port, lifetime=tcp_lifetime)
+            tls_modules = TLS_MODULES.format(
+                certificate=certificate.certificate, key=certificate.key
+            )
         config = folder / "kamailio.cfg"
         config.write_text(
             CONFIG.format(
                 port=self.port,
+                tls=tls,
+                tls_modules=tls_modules,
                 folder=folder,
                 modules="/usr/lib/x86_64-linux-gnu/kamailio/modules/",
                 domain=self.domain,
