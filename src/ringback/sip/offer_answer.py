@@ -5,7 +5,7 @@ The order of offers and answers is ``TRANSITIONS``; a step that it does not list
 hold, resume and codec changes are all rounds of the same machine. ``rollback`` undoes an offer
 that was refused (488, 491), so the session goes on as it was.
 
-Codecs and transport profiles are data: what :class:`LocalMedia` lists is what can be agreed on.
+Codecs and protection are data: what :class:`LocalMedia` lists is what can be agreed on.
 """
 
 from __future__ import annotations
@@ -20,15 +20,22 @@ from ringback.sip.audio_stream import (
     Negotiated,
     NotAcceptable,
     effective_direction,
-    events_for,
-    first_common,
-    packet_time,
     rejection,
-    rtcp_address,
     section_at,
-    telephone_event,
+)
+from ringback.sip.codec_choice import (
+    MAX_PTIME_MS,
+    PayloadNumbers,
+    choose,
+    comfort_noise_for,
+    events_for,
+    packet_time,
+    receivable,
 )
 from ringback.sip.errors import SipError
+from ringback.sip.media_address import require_reachable, rtcp_address
+from ringback.sip.media_security import Plan, Security, SecurityNegotiation, profile_of
+from ringback.sip.not_acceptable import WARN_MEDIA_TYPE
 from ringback.sip.sdp import (
     Attribute,
     Connection,
@@ -36,13 +43,7 @@ from ringback.sip.sdp import (
     Origin,
     SessionDescription,
 )
-from ringback.sip.sdp_values import (
-    STATIC_PAYLOAD_TYPES,
-    TELEPHONE_EVENT,
-    Codec,
-    Direction,
-    PayloadFormat,
-)
+from ringback.sip.sdp_values import Codec, Direction, PayloadFormat
 
 __all__ = [
     "TRANSITIONS",
@@ -55,9 +56,6 @@ __all__ = [
     "StateError",
     "Step",
 ]
-
-_DTMF_PAYLOAD_TYPE = 101
-_DYNAMIC_PAYLOAD_TYPES = range(96, 128)
 
 
 class NegotiationState(StrEnum):
@@ -118,7 +116,8 @@ class OfferAnswer:
         """The peer's description that counts, or its pending offer."""
         self._session_id = session_id
         self._version = 0
-        self._payload_types: dict[tuple[str, int, int], int] = {}
+        self._numbers = PayloadNumbers()
+        self._security = SecurityNegotiation()
         self._layout: tuple[MediaDescription, ...] = ()
         self._audio_index = 0
         self._before = _Snapshot(self.state, self.direction, None, None)
@@ -134,37 +133,46 @@ class OfferAnswer:
         ``direction`` stays in force (``SENDONLY`` to hold, ``SENDRECV`` to resume); ``None``
         keeps the present one. ``codecs`` narrows this offer, default ``local.codecs``.
 
-        Raises :class:`StateError` while another offer is pending.
+        Raises :class:`StateError` while another offer is pending and :class:`NotAcceptable` where
+        the protection that there has to be cannot be offered.
         """
+        if (self.state, Step.SEND_OFFER) not in TRANSITIONS:
+            raise StateError(f"{Step.SEND_OFFER} in state {self.state}")
+        before = self.negotiated
+        profile, protection = self._security.offer(
+            self.local.security, before.profile if before is not None else None
+        )
         self._step(Step.SEND_OFFER)
         self.direction = direction or self.direction
-        formats = self._number(tuple(codecs or self.local.codecs))
-        mux = self.negotiated is not None and self.negotiated.rtcp_mux
-        profile = self.negotiated.profile if self.negotiated else self.local.profiles[0]
-        audio = self._audio(profile, formats, self.direction, self.local.ptime, mux)
+        formats = self._numbers.for_offer(tuple(codecs or self.local.codecs), dtmf=self.local.dtmf)
+        by_dtls = any(line.name == "fingerprint" for line in protection)
+        mux = before.rtcp_mux if before is not None else by_dtls and self.local.rtcp_mux
+        shape = _Shape(profile, formats, self.direction, self.local.ptime, mux, protection)
         sections = [rejection(media) for media in self._layout]
-        sections[self._audio_index : self._audio_index + 1] = [audio]
+        sections[self._audio_index : self._audio_index + 1] = [self._audio(shape)]
         self._offered = self._describe(tuple(sections), ("0 0",))
         return self._offered
 
     def receive_answer(self, remote: SessionDescription) -> Negotiated:
         """The peer's answer to our offer, or a later one to the same offer.
 
-        Raises :class:`NotAcceptable` when it takes none of what we offered (the state stays: a
-        better answer may still come) and :class:`StateError` without an offer of ours.
+        Raises :class:`NotAcceptable` when it takes none of what we offered or lacks the protection
+        that there has to be (the state stays: a better answer may still come), and
+        :class:`StateError` without an offer of ours.
         """
         if self._offered is None or (self.state, Step.RECEIVE_ANSWER) not in TRANSITIONS:
             raise StateError(f"an answer in state {self.state}, where no offer of ours is open")
         ours = self._offered.media[self._audio_index]
         theirs = section_at(remote, self._audio_index)
-        if theirs is None or theirs.port == 0:
-            raise NotAcceptable("the answer rejects the audio stream", 304)
-        if theirs.protocol.upper() not in self.local.profiles:
-            raise NotAcceptable(f"the answer changes the transport to {theirs.protocol}", 302)
-        chosen = first_common(theirs.payload_formats, ours.payload_formats)
+        if theirs is None or theirs.port == 0 or theirs.kind != "audio":
+            raise NotAcceptable("the answer rejects the audio stream", WARN_MEDIA_TYPE)
+        security = self._security.take_answer(self.local.security, ours, remote, theirs)
+        known = [item.codec for item in ours.payload_formats]
+        chosen = choose(theirs.payload_formats, known, prefer_local=False)
         if chosen is None:
             raise NotAcceptable("the answer names none of the offered codecs")
-        negotiated = self._agree(remote, theirs, ours, chosen)
+        choice = _Choice(self._audio_index, theirs, *chosen, plan=None)
+        negotiated = self._agree(remote, ours, choice, security, answered=True)
         self._step(Step.RECEIVE_ANSWER)
         self._complete(remote, negotiated, self._offered.media)
         return negotiated
@@ -192,24 +200,28 @@ class OfferAnswer:
         if (self.state, Step.SEND_ANSWER) not in TRANSITIONS or self.remote_description is None:
             raise StateError(f"an answer in state {self.state}, where no offer is open")
         remote = self.remote_description
-        index, chosen = self._select(remote)
+        choice = self._select(remote)
+        theirs = choice.theirs
+        security, protection = self._security.answer(self.local.security, choice.plan)
         self._step(Step.SEND_ANSWER)
         self.direction = direction or self.direction
-        self._audio_index = index
-        theirs = remote.media[index]
-        flow = self.direction & effective_direction(remote, theirs).reversed
-        ours = self._audio(
-            theirs.protocol,
-            self._mirror(theirs, chosen),
-            flow,
-            packet_time(theirs, self.local.ptime),
-            theirs.rtcp_mux and self.local.rtcp_mux,
+        self._audio_index = choice.index
+        formats = self._numbers.for_answer(
+            theirs.payload_formats,
+            choice.chosen,
+            choice.codec,
+            dtmf=self.local.dtmf,
+            noise=self.local.comfort_noise,
         )
+        flow = self.direction & effective_direction(remote, theirs).reversed
+        ptime = packet_time(theirs, choice.codec, choice.chosen.codec.fmtp, self.local.ptime)
+        mux = theirs.rtcp_mux and self.local.rtcp_mux
+        ours = self._audio(_Shape(theirs.protocol, formats, flow, ptime, mux, protection))
         sections = [rejection(media) for media in remote.media]
-        sections[index] = ours
+        sections[choice.index] = ours
         self._offered = None
         description = self._describe(tuple(sections), remote.times)
-        self._complete(remote, self._agree(remote, theirs, ours, chosen), description.media)
+        self._complete(remote, self._agree(remote, ours, choice, security), description.media)
         return description
 
     def rollback(self) -> None:
@@ -232,96 +244,56 @@ class OfferAnswer:
             )
         self.state = after or self._before.state
 
-    def _select(self, remote: SessionDescription) -> tuple[int, PayloadFormat]:
-        """The audio section to take and the peer's format to use in it: the section in use
-        before others, else the first that fits (RFC 3264 6, 8)."""
-        order = sorted(range(len(remote.media)), key=lambda n: (n != self._audio_index, n))
-        refusal = NotAcceptable("the offer has no audio stream", 304)
-        for index in order:
-            media = remote.media[index]
+    def _select(self, remote: SessionDescription) -> _Choice:
+        """The audio section to take and the peer's format to use in it: one that is protected
+        before one that is not, then the section in use, then the first that fits (RFC 3264 6, 8).
+        """
+        refusal = NotAcceptable("the offer has no audio stream", WARN_MEDIA_TYPE)
+        best: tuple[tuple[bool, bool, int], _Choice] | None = None
+        for index, media in enumerate(remote.media):
             if media.kind != "audio" or media.port == 0:
                 continue
-            if media.protocol.upper() not in self.local.profiles:
-                refusal = NotAcceptable(f"no support for the transport {media.protocol}", 302)
+            try:
+                choice = self._judge(remote, index, media)
+            except NotAcceptable as error:
+                refusal = error
                 continue
-            if remote.connection_of(media) is None:
-                refusal = NotAcceptable("the audio stream has no address (c=)", 301)
-                continue
-            chosen = self._choose(media.payload_formats)
-            if chosen is not None:
-                return index, chosen
-            refusal = NotAcceptable("none of the offered codecs is supported")
-        raise refusal
+            rank = (choice.plan is None, index != self._audio_index, index)
+            if best is None or rank < best[0]:
+                best = (rank, choice)
+        if best is None:
+            raise refusal
+        return best[1]
 
-    def _choose(self, offered: Sequence[PayloadFormat]) -> PayloadFormat | None:
-        ours = [PayloadFormat(0, codec) for codec in self.local.codecs]
-        if not self.local.prefer_local:
-            return first_common(offered, ours)
-        preferred = first_common(ours, offered)
-        return first_common(offered, [preferred]) if preferred else None
+    def _judge(self, remote: SessionDescription, index: int, media: MediaDescription) -> _Choice:
+        """What could be agreed on for one section. Raises :class:`NotAcceptable`."""
+        profile_of(media)
+        require_reachable(remote.connection_of(media), self.local.host)
+        plan = self._security.plan(self.local.security, remote, media)
+        chosen = choose(media.payload_formats, self.local.codecs, self.local.prefer_local)
+        if chosen is None:
+            raise NotAcceptable("none of the offered codecs is supported")
+        return _Choice(index, media, *chosen, plan=plan)
 
-    def _mirror(self, theirs: MediaDescription, chosen: PayloadFormat) -> list[PayloadFormat]:
-        """The formats of our answer under the peer's numbers (RFC 3264 6.1)."""
-        ours = next(codec for codec in self.local.codecs if codec.same_as(chosen.codec))
-        formats = [PayloadFormat(chosen.payload_type, ours)]
-        events = events_for(theirs.payload_formats, chosen.codec) if self.local.dtmf else None
-        if events is not None:
-            formats.append(PayloadFormat(events, telephone_event(chosen.codec.clock_rate)))
-        numbers = {item.payload_type for item in formats}
-        kept = {key: n for key, n in self._payload_types.items() if n not in numbers}
-        self._payload_types = kept | {item.codec.key: item.payload_type for item in formats}
-        return formats
-
-    def _number(self, codecs: tuple[Codec, ...]) -> list[PayloadFormat]:
-        """Payload types for our offer: those in use already (RFC 3264 8.3.2 forbids another
-        meaning within a session), static ones, then free dynamic ones."""
-        wanted = list(codecs)
-        if self.local.dtmf:
-            rates = dict.fromkeys(codec.clock_rate for codec in codecs)
-            wanted += [telephone_event(rate) for rate in rates]
-        for codec in wanted:
-            if codec.key not in self._payload_types:
-                self._payload_types[codec.key] = self._free_payload_type(codec)
-        return [PayloadFormat(self._payload_types[codec.key], codec) for codec in wanted]
-
-    def _free_payload_type(self, codec: Codec) -> int:
-        taken = set(self._payload_types.values())
-        for number, known in STATIC_PAYLOAD_TYPES.items():
-            if known.same_as(codec) and number not in taken:
-                return number
-        if codec.name == TELEPHONE_EVENT and _DTMF_PAYLOAD_TYPE not in taken:
-            return _DTMF_PAYLOAD_TYPE
-        usable = (n for n in _DYNAMIC_PAYLOAD_TYPES if n not in taken and n != _DTMF_PAYLOAD_TYPE)
-        try:
-            return next(usable)
-        except StopIteration:
-            raise StateError("no payload type is left for another codec") from None
-
-    def _audio(
-        self,
-        profile: str,
-        formats: Sequence[PayloadFormat],
-        direction: Direction,
-        ptime: int,
-        mux: bool,
-    ) -> MediaDescription:
+    def _audio(self, shape: _Shape) -> MediaDescription:
         attributes = []
-        for item in formats:
+        for item in shape.formats:
             attributes.append(Attribute("rtpmap", f"{item.payload_type} {item.codec}"))
             if item.codec.fmtp:
                 attributes.append(Attribute("fmtp", f"{item.payload_type} {item.codec.fmtp}"))
-        attributes.append(Attribute("ptime", str(ptime)))
-        if mux:
+        attributes.append(Attribute("ptime", str(shape.ptime)))
+        attributes.append(Attribute("maxptime", str(MAX_PTIME_MS)))
+        if shape.mux:
             attributes.append(Attribute("rtcp-mux"))
         elif self.local.rtcp_port not in (None, self.local.port + 1):
             attributes.append(Attribute("rtcp", str(self.local.rtcp_port)))
-        attributes.append(Attribute(direction.value))
+        attributes.append(Attribute(shape.direction.value))
         return MediaDescription(
             kind="audio",
             port=self.local.port,
-            protocol=profile,
-            formats=tuple(str(item.payload_type) for item in formats),
-            attributes=tuple(attributes),
+            protocol=shape.profile,
+            formats=tuple(str(item.payload_type) for item in shape.formats),
+            attributes=(*attributes, *shape.protection),
         )
 
     def _describe(
@@ -345,36 +317,43 @@ class OfferAnswer:
     def _agree(
         self,
         remote: SessionDescription,
-        theirs: MediaDescription,
         ours: MediaDescription,
-        chosen: PayloadFormat,
+        choice: _Choice,
+        security: Security | None,
+        *,
+        answered: bool = False,
     ) -> Negotiated:
-        connection = remote.connection_of(theirs)
-        if connection is None:
-            raise NotAcceptable("the audio stream has no address (c=)", 301)
+        theirs, codec = choice.theirs, choice.codec
+        connection = require_reachable(remote.connection_of(theirs), self.local.host)
         peer = effective_direction(remote, theirs)
-        flow = (ours.direction or Direction.SENDRECV) & peer.reversed
+        wanted = ours.direction or Direction.SENDRECV
+        held = not peer.receive
+        if answered and not wanted.send and self.negotiated is not None:
+            held = self.negotiated.held_by_remote  # we said nothing that it could refuse to hear
+        flow = wanted & peer.reversed
         mux = theirs.rtcp_mux and ours.rtcp_mux
-        local = next(item for item in ours.payload_formats if item.codec.same_as(chosen.codec))
+        mine, offered = ours.payload_formats, theirs.payload_formats
+        events = events_for(offered, codec) if events_for(mine, codec) is not None else None
+        noise = comfort_noise_for(offered, codec) if comfort_noise_for(mine, codec) else None
+        fmtp = choice.chosen.codec.fmtp
         return Negotiated(
             remote=MediaAddress(connection.host, theirs.port),
             remote_rtcp=rtcp_address(theirs, connection.host, mux),
-            codec=local.codec.name,
-            payload_type=chosen.payload_type,
-            clock_rate=chosen.codec.clock_rate,
-            channels=chosen.codec.channels,
-            ptime=packet_time(theirs, self.local.ptime),
-            dtmf_payload_type=(
-                events_for(theirs.payload_formats, chosen.codec)
-                if events_for(ours.payload_formats, chosen.codec) is not None
-                else None
-            ),
+            codec=codec.name,
+            payload_type=choice.chosen.payload_type,
+            clock_rate=codec.clock_rate,
+            channels=codec.channels,
+            ptime=packet_time(theirs, codec, fmtp, self.local.ptime),
+            dtmf_payload_type=events.payload_type if events is not None else None,
             send=flow.send,
             receive=flow.receive,
-            held_by_remote=not peer.receive,
+            held_by_remote=held,
             rtcp_mux=mux,
             profile=theirs.protocol.upper(),
-            receive_formats=ours.payload_formats,
+            receive_formats=receivable(mine, offered),
+            fmtp=fmtp,
+            comfort_noise_payload_type=noise.payload_type if noise is not None else None,
+            security=security,
         )
 
     def _complete(
@@ -385,7 +364,31 @@ class OfferAnswer:
     ) -> None:
         self.remote_description = remote
         self.negotiated = negotiated
+        self._security.agreed = negotiated.security
         self._layout = layout
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A section of the peer's, its format that is used, our codec for it, and its protection."""
+
+    index: int
+    theirs: MediaDescription
+    chosen: PayloadFormat
+    codec: Codec
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What goes into an m-section of ours."""
+
+    profile: str
+    formats: Sequence[PayloadFormat]
+    direction: Direction
+    ptime: int
+    mux: bool
+    protection: tuple[Attribute, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,15 @@ from ringback.sip.sdp_values import (
     PayloadFormat,
     RtcpAttribute,
     SdpError,
+    SdpTooLarge,
     address_type,
     decimal,
 )
 
-MAX_BYTES = 32_768
-MAX_LINES = 1_000
+MAX_BYTES = 131_072
+MAX_LINES = 4_000
+MAX_ATTRIBUTES = 512
+"""Attributes of one section that are kept, ICE candidates not among them."""
 MAX_MEDIA = 32
 MAX_FORMATS = 128
 CONTENT_TYPE = "application/sdp"
@@ -137,10 +140,12 @@ class MediaDescription:
     def parse(cls, text: str) -> MediaDescription:
         """The value of the ``m=`` line alone."""
         words = text.split()
+        if len(words) == 3 and words[1] == "0":
+            words.append("0")  # switched off, and so are its formats
         if len(words) < 4:
             raise SdpError(f"m= needs media, port, protocol and a format: {text[:60]!r}")
         if len(words) - 3 > MAX_FORMATS:
-            raise SdpError(f"m= lists more than {MAX_FORMATS} formats")
+            raise SdpTooLarge(f"m= lists more than {MAX_FORMATS} formats")
         port, _, count = words[1].partition("/")
         return cls(
             kind=words[0].lower(),
@@ -193,10 +198,10 @@ class MediaDescription:
     def _by_payload_type(self, name: str) -> dict[int, str]:
         found: dict[int, str] = {}
         for value in self.all(name):
-            number, _, rest = value.partition(" ")
-            payload_type = _tolerant(_payload_type, number)
+            words = value.split(None, 1)
+            payload_type = _tolerant(_payload_type, words[0]) if words else None
             if payload_type is not None:
-                found.setdefault(payload_type, rest.strip())
+                found.setdefault(payload_type, words[1] if len(words) == 2 else "")
         return found
 
     @property
@@ -299,15 +304,21 @@ class _Section:
 
     def add(self, key: str, value: str) -> None:
         if key == "a":
-            attribute = _tolerant(Attribute.parse, value)
-            if attribute is not None:
-                self.attributes.append(attribute)
+            self._attribute(value)
         elif key == "c":
             self.connection = self.connection or Connection.parse(value)
         elif key in _TEXTS:
             self.texts.setdefault(key, []).append(value)
         else:
             self.unknown.append((key, value))
+
+    def _attribute(self, text: str) -> None:
+        attribute = _tolerant(Attribute.parse, text)
+        if attribute is None or attribute.name.lower() in _ICE_ADDRESSES:
+            return
+        if len(self.attributes) == MAX_ATTRIBUTES:
+            raise SdpTooLarge(f"an SDP section of more than {MAX_ATTRIBUTES} attributes")
+        self.attributes.append(attribute)
 
     def all(self, key: str) -> tuple[str, ...]:
         return tuple(self.texts.get(key, ()))
@@ -352,7 +363,7 @@ class _Parser:
             section.unknown.append(("", line))
         elif key == "m":
             if len(self._media) >= MAX_MEDIA:
-                raise SdpError(f"SDP of more than {MAX_MEDIA} media sections")
+                raise SdpTooLarge(f"SDP of more than {MAX_MEDIA} media sections")
             self._media.append((MediaDescription.parse(value), _Section()))
         elif key == "v":
             if value != "0":
@@ -364,18 +375,20 @@ class _Parser:
 
 
 _TEXTS = frozenset("osiuepbt")
+_ICE_ADDRESSES = frozenset({"candidate", "remote-candidates", "end-of-candidates"})
+"""Left out as they come, however many: the address of ``m=`` and ``c=`` counts (RFC 8839 3)."""
 _SESSION_ONLY = frozenset("osuept")
 
 
 def _lines(data: bytes) -> list[str]:
     if len(data) > MAX_BYTES:
-        raise SdpError(f"SDP of more than {MAX_BYTES} bytes")
+        raise SdpTooLarge(f"SDP of more than {MAX_BYTES} bytes")
     text = data.decode("utf-8", "replace").rstrip("\0")
     if "\0" in text:
         raise SdpError("NUL inside an SDP body")
     lines = _LINE_END.split(text)
     if len(lines) > MAX_LINES:
-        raise SdpError(f"SDP of more than {MAX_LINES} lines")
+        raise SdpTooLarge(f"SDP of more than {MAX_LINES} lines")
     return [stripped for line in lines if (stripped := line.strip())]
 
 

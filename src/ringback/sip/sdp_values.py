@@ -22,6 +22,10 @@ class SdpError(ParseError):
     """A session description, or a value in one, that cannot be read."""
 
 
+class SdpTooLarge(SdpError):
+    """A description beyond what a call needs: 413."""
+
+
 class Direction(Enum):
     """Who sends, as the author of the description sees it (RFC 8866 6.7)."""
 
@@ -84,8 +88,13 @@ class Codec:
 
     @property
     def key(self) -> tuple[str, int, int]:
-        """What makes two codecs the same one: name (any case), clock rate, channels."""
-        return self.name.lower(), self.clock_rate, self.channels
+        """What makes two codecs the same one: name (any case), clock rate, channels.
+
+        Opus and G.722 have one clock rate and channel count each, whatever a peer writes (RFC 7587
+        7, RFC 3551 4.5.2): ``opus/48000`` and ``G722/16000`` are common mistakes.
+        """
+        name = self.name.lower()
+        return _FIXED.get(name) or (name, self.clock_rate, self.channels)
 
     def same_as(self, other: Codec) -> bool:
         return self.key == other.key
@@ -98,9 +107,14 @@ class Codec:
 
 _NOT_AUDIO = frozenset({TELEPHONE_EVENT, COMFORT_NOISE.lower(), "red", "ulpfec", "rtx", "tone"})
 
+_FIXED = {"opus": ("opus", 48000, 2), "g722": ("g722", 8000, 1)}
+
 PCMU = Codec("PCMU", 8000)
 PCMA = Codec("PCMA", 8000)
 G722 = Codec("G722", 8000)
+OPUS = Codec("opus", 48000, 2, "minptime=10;useinbandfec=1")
+"""With what we would like to receive (RFC 7587 6.1): repair data for lost packets; mono, and no
+gaps in silence, by default."""
 
 STATIC_PAYLOAD_TYPES: dict[int, Codec] = {
     0: PCMU,

@@ -9,8 +9,14 @@ import structlog
 from ringback.connectors.contract import Cause, InboundOffer
 from ringback.connectors.sip.causes import refusal, refusal_of_error
 from ringback.connectors.sip.directory import InboundQuery, Refusal, Route, SipDirectory
-from ringback.connectors.sip.leg import LegServices, SipLeg
-from ringback.connectors.sip.terms import caller_of, codecs_of, inbound_query, passed_headers
+from ringback.connectors.sip.leg import LegServices, SipLeg, mismatch_of
+from ringback.connectors.sip.terms import (
+    caller_of,
+    inbound_query,
+    local_media,
+    passed_headers,
+    possible_media,
+)
 from ringback.core.end_reason import EndReason
 from ringback.core.errors import RingbackError
 from ringback.media.plane import MediaPlane, OpenSession, SessionOpened
@@ -20,10 +26,17 @@ from ringback.sip.events import IncomingInvite
 from ringback.sip.invite_session import InviteSession
 from ringback.sip.offer_answer import OfferAnswer, StateError
 from ringback.sip.sdp import SessionDescription
+from ringback.sip.sdp_values import SdpTooLarge
 
 log = structlog.get_logger(__name__)
 
 WARN_AGENT = "ringback"
+
+
+def warning_of(error: NotAcceptable) -> tuple[str, str]:
+    """The Warning header (RFC 3261 20.43) that says what stands in the way."""
+    text = str(error).replace("\\", "").replace('"', "'")
+    return "Warning", f'{error.warning_code} {WARN_AGENT} "{text}"'
 
 
 class InboundLeg(SipLeg):
@@ -48,12 +61,17 @@ class InboundLeg(SipLeg):
             ours = self.negotiation.offer() if late else self.negotiation.answer()
         except StateError:
             return
-        except NotAcceptable:
-            self._hang_up(EndReason.CODEC_MISMATCH, 488)
+        except NotAcceptable as error:
+            self.refuse_media(error)
             return
         self._apply_negotiated()
         self.session.accept(bytes(ours), now=self._services.driver.now())
         self._services.driver.pump()
+
+    def refuse_media(self, error: NotAcceptable) -> None:
+        """Nothing can be agreed on after all."""
+        log.info("no media agreed on", call_id=self.call_id, why=str(error))
+        self._hang_up(mismatch_of(error), 488)
 
     async def reject(self, reason: EndReason) -> None:
         self._hang_up(reason, refusal(reason)[0])
@@ -96,7 +114,6 @@ class InboundCalls:
     async def _take(self, event: IncomingInvite, leg: InboundLeg, our_host: str) -> None:
         try:
             query = inbound_query(event.request, event.flow)
-            offer = SessionDescription.parse(event.sdp) if event.sdp is not None else None
         except SipError as error:
             self._refuse(leg, 400, "Bad Request", f"unreadable: {error}")
             return
@@ -104,6 +121,14 @@ class InboundCalls:
         if isinstance(route, Refusal):
             self._log_refusal(query, route)
             self._refuse(leg, route.status, route.reason, route.detail)
+            return
+        try:  # only now: a stranger's description is not worth reading
+            offer = SessionDescription.parse(event.sdp) if event.sdp is not None else None
+        except SdpTooLarge as error:
+            self._refuse(leg, 413, "Request Entity Too Large", str(error))
+            return
+        except SipError as error:
+            self._refuse(leg, 400, "Bad Request", f"unreadable: {error}")
             return
         if not route.trusted:
             leg.confined_to = event.flow.hop.host
@@ -118,12 +143,9 @@ class InboundCalls:
         if offer is None:
             return True
         try:
-            OfferAnswer(LocalMedia(our_host, 9, codecs=codecs_of(route.codecs)), 0).receive_offer(
-                offer
-            )
+            OfferAnswer(possible_media(our_host, route), 0).receive_offer(offer)
         except NotAcceptable as error:
-            warning = f'{error.warning_code} {WARN_AGENT} "{error}"'
-            self._refuse(leg, 488, "Not Acceptable Here", str(error), (("Warning", warning),))
+            self._refuse(leg, 488, "Not Acceptable Here", str(error), (warning_of(error),))
             return False
         return True
 
@@ -160,7 +182,10 @@ class InboundCalls:
             return
         try:
             opened = await open_media(self._services.plane, call_id, self._bind_host)
-            leg.media_opened(local_media(our_host, opened, route.codecs), offer)
+            leg.media_opened(local_media(our_host, opened, route), offer)
+        except NotAcceptable as error:
+            leg.media_refused()
+            leg.refuse_media(error)
         except (RingbackError, SipError) as error:
             log.warning("no media for an inbound call", call_id=call_id, why=str(error))
             leg.media_refused()
@@ -191,7 +216,3 @@ class InboundCalls:
 
 async def open_media(plane: MediaPlane, call_id: str, bind_host: str) -> SessionOpened:
     return await plane.open(OpenSession(call_id, bind_host))
-
-
-def local_media(host: str, opened: SessionOpened, codecs: tuple[str, ...]) -> LocalMedia:
-    return LocalMedia(host, opened.rtp_port, rtcp_port=opened.rtcp_port, codecs=codecs_of(codecs))

@@ -51,6 +51,7 @@ Q850_CAUSES = {
     EndReason.MEDIA_TIMEOUT: (41, "Temporary failure"),
     EndReason.INTERNAL_ERROR: (41, "Temporary failure"),
     EndReason.CODEC_MISMATCH: (88, "Incompatible destination"),
+    EndReason.ENCRYPTION_FAILED: (88, "Media encryption required"),
 }
 """The Reason header (RFC 3326) of a BYE of ours; normal clearing for all others."""
 
@@ -95,6 +96,8 @@ class SipLeg:
         self._held = False
         self._our_reason: EndReason | None = None
         self._early_end: Cause | None = None
+        self._mismatch = EndReason.CODEC_MISMATCH
+        """Why the last answer could not be used."""
 
     # ---- LegControl -------------------------------------------------------------------------
 
@@ -158,7 +161,7 @@ class SipLeg:
         if event.sdp is not None and self._awaits_answer():
             self._take_answer(event.sdp)
         if self._awaits_answer():
-            self._hang_up(EndReason.CODEC_MISMATCH)
+            self._hang_up(self._mismatch)
             return
         self._report_answered()
 
@@ -214,6 +217,8 @@ class SipLeg:
         try:
             self.negotiation.receive_answer(SessionDescription.parse(sdp))
         except SipError as error:
+            if isinstance(error, NotAcceptable):
+                self._mismatch = mismatch_of(error)
             log.info("answer not usable", call_id=self.call_id, why=str(error))
             return False
         self._apply_negotiated()
@@ -292,6 +297,11 @@ class SipLeg:
             self._services.sink.leg_ended(self.call_id, cause)
         else:
             self._early_end = cause
+
+
+def mismatch_of(error: NotAcceptable) -> EndReason:
+    """What an offer or answer that agrees on nothing ends a call with."""
+    return EndReason.ENCRYPTION_FAILED if error.encryption else EndReason.CODEC_MISMATCH
 
 
 def q850_of(reasons: tuple[Reason, ...]) -> int | None:

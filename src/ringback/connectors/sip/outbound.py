@@ -11,10 +11,12 @@ import structlog
 
 from ringback.connectors.contract import Cause, DialRequest
 from ringback.connectors.sip.directory import OutboundRoute, TrunkAccount
-from ringback.connectors.sip.inbound import local_media, open_media
-from ringback.connectors.sip.leg import LegServices, SipLeg
+from ringback.connectors.sip.inbound import open_media
+from ringback.connectors.sip.leg import LegServices, SipLeg, mismatch_of
+from ringback.connectors.sip.terms import local_media
 from ringback.core.end_reason import EndReason
 from ringback.core.errors import RingbackError
+from ringback.sip.audio_stream import NotAcceptable
 from ringback.sip.authentication import Credentials
 from ringback.sip.events import Answered, ProvisionalReceived, Redirected
 from ringback.sip.headers import NameAddr
@@ -88,10 +90,15 @@ class OutboundLeg(SipLeg):
             return
         if self.over:
             return
-        self.negotiation = OfferAnswer(local_media(our_host, opened, trunk.codecs), opened.rtp_port)
+        self.negotiation = OfferAnswer(local_media(our_host, opened, trunk), opened.rtp_port)
+        try:
+            offer = self.negotiation.offer()
+        except NotAcceptable as error:
+            self._finish(Cause(mismatch_of(error), text=str(error)))
+            return
         driver = self._services.driver
         self.session = driver.endpoint.invite(
-            self._invite(trunk, bytes(self.negotiation.offer())), hops, now=driver.now()
+            self._invite(trunk, bytes(offer)), hops, now=driver.now()
         )
         self._services.adopt(self)
         driver.pump()
@@ -125,7 +132,7 @@ class OutboundLeg(SipLeg):
         self._stop_ringing()
         usable = self._take_answer(event.sdp) if event.sdp is not None else False
         if not usable and self._awaits_answer():
-            self._hang_up(EndReason.CODEC_MISMATCH)
+            self._hang_up(self._mismatch)
             return
         self._report_answered()
 

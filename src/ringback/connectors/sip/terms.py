@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ringback.connectors.sip.directory import InboundQuery
-from ringback.media.plane import NegotiatedAudio, RtpAddress
-from ringback.sip.audio_stream import Negotiated
+from ringback.audio import codec as audio_codecs
+from ringback.connectors.sip.directory import InboundQuery, MediaEncryption, Route, TrunkAccount
+from ringback.media.plane import (
+    DtlsSecurity,
+    MediaSecurity,
+    NegotiatedAudio,
+    RtpAddress,
+    SdesSecurity,
+    SessionOpened,
+)
+from ringback.sip.audio_stream import LocalMedia, Negotiated
+from ringback.sip.dtls_setup import Fingerprint
 from ringback.sip.errors import SipError
 from ringback.sip.headers import NameAddr
+from ringback.sip.media_security import DtlsAssociation, Security, SecurityPolicy
 from ringback.sip.message import Request
-from ringback.sip.sdp_values import PCMA, PCMU, Codec
+from ringback.sip.sdp_values import G722, OPUS, PCMA, PCMU, Codec
 from ringback.sip.transport import Flow
 from ringback.sip.uri import Uri
 
 CONTACT_TOKEN = "line"
 """The parameter of our registered Contact that carries a trunk's secret token."""
 
-KNOWN_CODECS: Mapping[str, Codec] = {"PCMA": PCMA, "PCMU": PCMU}
+KNOWN_CODECS: Mapping[str, Codec] = {"opus": OPUS, "G722": G722, "PCMA": PCMA, "PCMU": PCMU}
 
 MAX_PASSED_HEADERS = 20
 MAX_PASSED_HEADER_LENGTH = 512
@@ -32,8 +43,45 @@ _PLAIN_KEY = re.compile(rb"\s*([0-9a-dA-D*#]|1[01])\s*")
 
 
 def codecs_of(names: tuple[str, ...]) -> tuple[Codec, ...]:
-    """The codecs that this build has, in the order named; all of them if none is known."""
-    return tuple(KNOWN_CODECS[n] for n in names if n in KNOWN_CODECS) or (PCMA, PCMU)
+    """The codecs that this build has, in the order named; G.711 if none is known."""
+    built_in = {name.lower() for name in audio_codecs.names()}
+    known = (KNOWN_CODECS[n] for n in names if n in KNOWN_CODECS and n.lower() in built_in)
+    return tuple(known) or (PCMA, PCMU)
+
+
+def local_media(host: str, opened: SessionOpened, terms: TrunkAccount | Route) -> LocalMedia:
+    """What we offer and answer with at ``host`` (an IP literal) on the terms of a trunk: its order
+    of codecs counts, not the peer's."""
+    return LocalMedia(
+        host,
+        opened.rtp_port,
+        rtcp_port=opened.rtcp_port,
+        codecs=codecs_of(terms.codecs),
+        prefer_local=True,
+        security=security_policy(terms.media_encryption, opened.fingerprint),
+    )
+
+
+def possible_media(host: str, terms: TrunkAccount | Route) -> LocalMedia:
+    """As :func:`local_media` before there is a media session, to judge an offer by."""
+    return local_media(host, SessionOpened("", 9, 10, _SOME_FINGERPRINT), terms)
+
+
+_SOME_FINGERPRINT = ("sha-256", ":".join(["00"] * 32))
+
+
+def security_policy(
+    encryption: MediaEncryption, fingerprint: tuple[str, str] | None
+) -> SecurityPolicy:
+    """``fingerprint`` is that of the media session, ``None`` where it has no DTLS."""
+    kind = MediaEncryption
+    return SecurityPolicy(
+        plain=encryption in (kind.NONE, kind.OPTIONAL),
+        sdes=encryption in (kind.OPTIONAL, kind.REQUIRED, kind.SDES),
+        dtls=encryption in (kind.OPTIONAL, kind.REQUIRED, kind.DTLS),
+        new_key=secrets.token_bytes,
+        fingerprint=None if fingerprint is None else Fingerprint(*fingerprint),
+    )
 
 
 def user_of(address: Uri) -> str:
@@ -123,10 +171,23 @@ def negotiated_audio(result: Negotiated) -> NegotiatedAudio:
         receive=result.receive,
         rtcp_mux=result.rtcp_mux,
         remote_rtcp=RtpAddress(result.remote_rtcp.host, result.remote_rtcp.port),
-        receive_codecs=tuple(
-            (f.payload_type, f.codec.name) for f in result.receive_formats if f.codec.is_audio
-        ),
+        receive_codecs=result.receive_codecs,
+        dtmf_receive_payload_types=result.dtmf_receive_payload_types,
+        comfort_noise_payload_type=result.comfort_noise_payload_type,
+        fmtp=result.fmtp,
+        security=media_security(result.security),
     )
+
+
+def media_security(agreed: Security | None) -> MediaSecurity | None:
+    match agreed:
+        case None:
+            return None
+        case DtlsAssociation():
+            pairs = tuple((item.algorithm, item.value) for item in agreed.fingerprints)
+            return DtlsSecurity(agreed.active, pairs)
+        case _:
+            return SdesSecurity(agreed.suite, agreed.local_key, agreed.remote_key)
 
 
 def confined(audio: NegotiatedAudio, host: str) -> NegotiatedAudio:
