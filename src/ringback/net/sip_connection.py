@@ -28,6 +28,11 @@ MAX_BUFFERED_BYTES = 512 * 1024
 """Bytes that wait to be sent on one connection; a peer that reads slower is cut off."""
 MAX_REMEMBERED = 64
 """Requests that can be sent again when the connection turns out to be dead."""
+FEED_BYTES = 8192
+"""Bytes taken apart at a time, so that a peer that is cut off costs no more than these."""
+PING_WINDOW = 10.0
+MAX_PINGS = 100
+"""Keepalives that one connection may send within ``PING_WINDOW`` seconds."""
 RESEND_WINDOW = 4.0
 """Seconds within which a request on a connection that breaks is taken for lost."""
 
@@ -51,6 +56,10 @@ class StreamCounters:
     overflows: int = 0
     """Connections closed because the peer did not read."""
     idle_closed: int = 0
+    ping_floods: int = 0
+    """Connections closed because of too many keepalives."""
+    cut_off: int = 0
+    """Connections of strangers closed because of what they sent."""
     resent: int = 0
     """Transmissions sent again because their connection broke under them."""
 
@@ -78,6 +87,8 @@ class SipConnection(asyncio.Protocol):
         self.flow = Flow(hop, number)
         self.outgoing = outgoing
         """We opened it."""
+        self.stranger = False
+        """No trunk vouches for the peer, and it has had no call on this connection."""
         self.opened = False
         self.closed = False
         self.quiet_since = clock.monotonic()
@@ -92,6 +103,8 @@ class SipConnection(asyncio.Protocol):
         self._on_closed = on_closed
         self._framer = StreamFramer()
         self._transport: asyncio.Transport | None = None
+        self._pings = 0
+        self._pings_since = self.quiet_since
         self._recent: deque[tuple[float, Transmission]] = deque(maxlen=MAX_REMEMBERED)
 
     # ---- asyncio ------------------------------------------------------------------------------
@@ -111,10 +124,14 @@ class SipConnection(asyncio.Protocol):
         self.quiet_since = self._clock.monotonic()
         self._counters.received_bytes += len(data)
         self._recent.clear()  # whoever sends has been listening
-        events = self._framer.feed(data)
-        for event in events:
-            if not self.closed:
-                self._take(event)
+        events: list[StreamEvent] = []
+        for start in range(0, len(data), FEED_BYTES):
+            events = self._framer.feed(data[start : start + FEED_BYTES])
+            for event in events:
+                if not self.closed:
+                    self._take(event)
+            if self.closed:
+                return
         if events and not self._framer.buffered:
             self.incomplete_since = None
         elif self.incomplete_since is None:
@@ -191,7 +208,7 @@ class SipConnection(asyncio.Protocol):
             case Ping() if not self.outgoing:
                 # only the side that opened the connection pings; what we opened gets pongs
                 self._counters.pings += 1
-                if not self._overflows():
+                if not self._overflows() and not self._floods():
                     self._write(PONG)
             case Ping() | Pong():
                 pass
@@ -202,6 +219,17 @@ class SipConnection(asyncio.Protocol):
         if transport is None or transport.get_write_buffer_size() <= MAX_BUFFERED_BYTES:
             return False
         self._counters.overflows += 1
+        self.abort()
+        return True
+
+    def _floods(self) -> bool:
+        """Cut off a peer that sends nothing but keepalives, and those without end."""
+        if self.quiet_since - self._pings_since >= PING_WINDOW:
+            self._pings, self._pings_since = 0, self.quiet_since
+        self._pings += 1
+        if self._pings <= MAX_PINGS:
+            return False
+        self._counters.ping_floods += 1
         self.abort()
         return True
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ringback.core.clock import Clock
 from ringback.net.sip_connection import SipConnection, StreamCounters
+from ringback.net.sip_gate import SipGate
 from ringback.net.tls import TlsContexts
 from ringback.sip.errors import ParseError
 from ringback.sip.message import Request, Response
@@ -44,6 +45,14 @@ class StreamLimits:
     """TCP connect and TLS handshake together, for connections that we open."""
     handshake_timeout: float = 10.0
     """TLS handshake of connections that we accept."""
+    handshakes: int = 64
+    """TLS handshakes of strangers at once."""
+    stranger_connections: int = 1024
+    """Connections of all strangers: whom no trunk vouches for and who have had no call on it."""
+    stranger_connections_per_source: int = 32
+    """Of one stranger that is not on this machine or on a private network."""
+    stranger_idle_timeout: float = 60.0
+    stranger_message_timeout: float = 10.0
     message_timeout: float = 30.0
     """From the first byte of a message to its last."""
     idle_timeout: float = 900.0
@@ -67,8 +76,12 @@ class SipStreams:
         on_message: Callable[[Request | Response | ParseError, Flow], None],
         on_closed: Callable[[int], None],
         on_failure: Callable[[Transmission], None],
+        gate: SipGate | None = None,
     ) -> None:
         self.counters = StreamCounters()
+        self._gate = gate
+        self._strangers = 0
+        self._handshakes = 0
         self._clock = clock
         self._tls = tls
         self._limits = limits
@@ -122,16 +135,32 @@ class SipStreams:
                 self._pause(listener, transport, error)
                 return
             host = str(source[0]).partition("%")[0]
-            if (
-                len(self._connections) >= self._limits.connections
-                or self._sources[host] >= self._limits.connections_per_source
-            ):
+            stranger = self._is_stranger(host)
+            if self._is_too_many(host, transport, stranger):
                 self.counters.refused += 1
                 accepted.close()
                 continue
             accepted.setblocking(False)
-            connection = self._new(Hop(transport, host, int(source[1])), outgoing=False)
+            hop = Hop(transport, host, int(source[1]))
+            connection = self._new(hop, outgoing=False, stranger=stranger)
             self._spawn(connection, self._adopt(connection, accepted), accepted)
+
+    def _is_stranger(self, host: str) -> bool:
+        return self._gate is not None and not self._gate.is_exempt(host, self._clock.monotonic())
+
+    def _is_too_many(self, host: str, transport: StreamTransport, stranger: bool) -> bool:
+        limits, held, now = self._limits, self._sources[host], self._clock.monotonic()
+        if len(self._connections) >= limits.connections or held >= limits.connections_per_source:
+            return True
+        if not stranger or self._gate is None:
+            return False
+        if held >= limits.stranger_connections_per_source and not self._gate.is_near(host, now):
+            return True
+        if self._strangers >= limits.stranger_connections:
+            return True
+        if transport == "tls" and self._handshakes >= limits.handshakes:
+            return True
+        return not self._gate.connection(host, now)
 
     def _pause(self, listener: socket.socket, transport: StreamTransport, error: OSError) -> None:
         """Out of descriptors or memory: leave callers in the backlog for a moment."""
@@ -146,6 +175,7 @@ class SipStreams:
 
     async def _adopt(self, connection: SipConnection, accepted: socket.socket) -> None:
         secure = connection.hop.transport == "tls"
+        self._handshakes += secure
         try:
             _tune(accepted)
             await self._loop.connect_accepted_socket(
@@ -157,6 +187,8 @@ class SipStreams:
             self.counters.accepted += 1
         except (OSError, TimeoutError):
             self.counters.handshake_failures += 1
+        finally:
+            self._handshakes -= secure
 
     # ---- sending ------------------------------------------------------------------------------
 
@@ -213,9 +245,23 @@ class SipStreams:
             self.counters.dial_failures += 1
             _log.info("No %s connection to %s port %d: %s", *_place(hop), _words(error))
 
+    def welcome(self, flow: Flow) -> None:
+        """The peer on this connection has a call: it is a stranger no more."""
+        connection = self._connections.get(flow.connection or 0)
+        if connection is not None and connection.stranger:
+            connection.stranger = False
+            self._strangers -= 1
+
+    def cut_off(self, flow: Flow) -> None:
+        """Close a connection that a stranger opened, at once."""
+        connection = self._connections.get(flow.connection or 0)
+        if connection is not None and connection.stranger:
+            self.counters.cut_off += 1
+            connection.abort()
+
     # ---- the life of a connection -------------------------------------------------------------
 
-    def _new(self, hop: Hop, *, outgoing: bool) -> SipConnection:
+    def _new(self, hop: Hop, *, outgoing: bool, stranger: bool = False) -> SipConnection:
         self._numbers += 1
         connection = SipConnection(
             self._numbers,
@@ -226,6 +272,8 @@ class SipStreams:
             on_message=self._received,
             on_closed=self._lost,
         )
+        connection.stranger = stranger
+        self._strangers += stranger
         self._connections[connection.number] = connection
         self._empty.clear()
         self._by_hop[hop] = connection
@@ -254,6 +302,7 @@ class SipStreams:
     def _forget(self, connection: SipConnection) -> None:
         if self._connections.pop(connection.number, None) is None:
             return
+        self._strangers -= connection.stranger
         if not self._connections:
             self._empty.set()
         if self._by_hop.get(connection.hop) is connection:
@@ -271,10 +320,14 @@ class SipStreams:
             begun = connection.incomplete_since
             if not connection.opened or connection.closed:
                 continue
-            if begun is not None and now - begun >= limits.message_timeout:
+            patience, idle = limits.message_timeout, limits.idle_timeout
+            if connection.stranger:
+                patience = limits.stranger_message_timeout
+                idle = limits.stranger_idle_timeout
+            if begun is not None and now - begun >= patience:
                 self.counters.idle_closed += 1
                 connection.abort()
-            elif quiet >= limits.idle_timeout:
+            elif quiet >= idle:
                 self.counters.idle_closed += 1
                 connection.close()
             elif connection.outgoing and 0 < limits.keepalive_interval <= quiet:

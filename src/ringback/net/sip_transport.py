@@ -18,8 +18,10 @@ from typing import Protocol, TypeVar
 
 from ringback.core.clock import Clock
 from ringback.core.errors import RingbackError, StartupError
+from ringback.net.sip_gate import SipGate
 from ringback.net.sip_streams import SipStreams, StreamLimits
 from ringback.net.sip_udp import SipUdpSocket
+from ringback.net.source_guard import Verdict
 from ringback.net.tls import TlsContexts
 from ringback.sip.errors import ParseError
 from ringback.sip.events import Event, ResolveNeeded
@@ -99,7 +101,8 @@ class _OverTcp(Transmission):
 class SipTransport:
     """``on_event`` is called in order, from the event loop, and must not block; what it raises is
     logged. ``resolve`` answers the core's ``ResolveNeeded`` (``Resolver.resolve`` fits); without
-    it they go to ``on_event``. Build it inside a running loop; ``start`` opens the sockets."""
+    it they go to ``on_event``. ``gate`` judges what comes before it is read. Build it inside a
+    running loop; ``start`` opens the sockets."""
 
     def __init__(
         self,
@@ -109,6 +112,7 @@ class SipTransport:
         clock: Clock,
         on_event: Callable[[Event], None],
         resolve: Callable[[Uri], Awaitable[Sequence[Hop]]] | None = None,
+        gate: SipGate | None = None,
     ) -> None:
         self.counters = SipTransportCounters()
         self.ports: dict[Transport, int] = {}
@@ -118,6 +122,7 @@ class SipTransport:
         self._clock = clock
         self._on_event = on_event
         self._resolve = resolve
+        self._gate = gate
         self._loop = asyncio.get_running_loop()
         self._udp: dict[bool, SipUdpSocket] = {}
         self._tls = TlsContexts(config.tls_certificate, config.tls_key, config.tls_ca_file)
@@ -150,6 +155,7 @@ class SipTransport:
             on_message=self._received,
             on_closed=self._connection_closed,
             on_failure=self._failed,
+            gate=self._gate,
         )
         try:
             for listen in self._config.listen:
@@ -250,17 +256,45 @@ class SipTransport:
         if not data.strip(b"\r\n\0 "):
             self.counters.keepalives += 1
             return
-        self._endpoint.receive_datagram(data, Flow(hop), self._clock.monotonic())
+        now = self._clock.monotonic()
+        if self._gate is not None:
+            verdict = self._gate.datagram(data, hop.host, now)
+            if verdict is not Verdict.ACCEPT:
+                if verdict is Verdict.BUSY:
+                    self._gate.refuse(data, Flow(hop))
+                    self.pump()
+                return
+        self._endpoint.receive_datagram(data, Flow(hop), now)
         self.pump()
 
     def _received(self, item: Request | Response | ParseError, flow: Flow) -> None:
+        now = self._clock.monotonic()
         if isinstance(item, ParseError):
             response = response_to_error(item, secrets.token_hex(8))
             if response is not None:
                 self.streams.send(Transmission(flow, bytes(response)), dial=False)
+            if self._gate is not None:
+                self._gate.malformed(flow.hop.host, now)
             return
-        self._endpoint.receive(item, flow, self._clock.monotonic())
+        if self._gate is not None and not self._may_pass(self._gate, item, flow, now):
+            return
+        self._endpoint.receive(item, flow, now)
         self.pump()
+
+    def _may_pass(self, gate: SipGate, item: Request | Response, flow: Flow, now: float) -> bool:
+        """Whether a message on a connection may be processed. Whoever is not even answered loses
+        the connection; whoever has a call is a stranger no more."""
+        verdict = gate.message(item, flow.hop.host, now)
+        if verdict is Verdict.ACCEPT:
+            if gate.serves(item):
+                self.streams.welcome(flow)
+            return True
+        if verdict is Verdict.BUSY and isinstance(item, Request):
+            gate.refuse(item, flow)
+            self.pump()
+        elif not gate.guard.is_exempt(flow.hop.host, now):
+            self.streams.cut_off(flow)
+        return False
 
     def _connection_closed(self, number: int) -> None:
         self._endpoint.connection_closed(number, self._clock.monotonic())

@@ -13,6 +13,7 @@ import errno
 import socket
 import struct
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from ringback.sip.transport import Hop, Transmission
 
 MAX_DATAGRAM = 65_535
 READ_BATCH = 64
-"""Datagrams taken per wake-up, so that a flood on UDP does not starve TCP and timers."""
+READ_SECONDS = 0.002
+"""Datagrams taken per wake-up, and how long that may take: a flood on UDP must starve neither
+media nor timers, which share the loop."""
 BUFFER_BYTES = 4 * 1024 * 1024
 """Asked of the kernel for both directions; it gives what ``net.core.?mem_max`` allows."""
 MAX_REMEMBERED = 1024
@@ -48,6 +51,8 @@ class UdpCounters:
     send_buffer_full: int = 0
     unreachable: int = 0
     """Transmissions that an ICMP error came back for."""
+    reads_cut_short: int = 0
+    """Wake-ups that left datagrams for the next one because of the time."""
 
 
 class SipUdpSocket:
@@ -113,6 +118,7 @@ class SipUdpSocket:
             self._socket.close()
 
     def _on_readable(self) -> None:
+        until = time.monotonic() + READ_SECONDS
         for _ in range(READ_BATCH):
             try:
                 data, source = self._socket.recvfrom(MAX_DATAGRAM)
@@ -126,6 +132,9 @@ class SipUdpSocket:
             self._on_datagram(data, Hop("udp", source[0].partition("%")[0], source[1]))
             if self._socket.fileno() < 0:
                 return
+            if time.monotonic() >= until:
+                self.counters.reads_cut_short += 1
+                break
         self._take_errors()
         if self._error_taken:
             # libuv stops watching a descriptor that was in error; watch it anew

@@ -24,6 +24,9 @@ MAX_BANS = 10_000
 FORGIVEN_AFTER = 86_400.0
 """Seconds after the end of a ban during which the next one is longer."""
 MAX_DOUBLINGS = 30
+KNOWN_RATE = 200.0
+KNOWN_BURST = 500
+"""Messages of live calls that one source may send, per second and at once."""
 BUSY_RATE = 1.0
 BUSY_BURST = 3
 """How often one source is told that it asks too much, per second and at once; then silence."""
@@ -96,6 +99,8 @@ class GuardCounters:
     dropped_total: int = 0
     """Requests beyond what all strangers together may cost."""
     dropped_banned: int = 0
+    dropped_known: int = 0
+    """Messages of live calls beyond what one source may send."""
     bans: int = 0
     sources_forgotten: int = 0
     """Sources that fell out of the full table."""
@@ -108,6 +113,7 @@ class _Source:
     near: bool
     generation: int
     requests: TokenBucket
+    known: TokenBucket
     busy: TokenBucket
     offences: int = 0
     window_start: float = 0.0
@@ -162,6 +168,15 @@ class SourceGuard:
             return Verdict.DROP
         self.counters.accepted += 1
         return Verdict.ACCEPT
+
+    def judge_known(self, host: str, now: float) -> bool:
+        """Whether a message of a live call may come in: also from a banned source, as long as it
+        is not a flood."""
+        source = self._source(host, now)
+        if source.exempt or source.known.take(now):
+            return True
+        self.counters.dropped_known += 1
+        return False
 
     def _busy(self, source: _Source, now: float) -> Verdict:
         if not source.busy.take(now):
@@ -269,6 +284,7 @@ class SourceGuard:
             near,
             self._generation,
             TokenBucket(self.rules.rate * factor, self.rules.burst * factor, now),
+            TokenBucket(KNOWN_RATE * factor, KNOWN_BURST * factor, now),
             TokenBucket(BUSY_RATE, BUSY_BURST, now),
             window_start=now,
         )
