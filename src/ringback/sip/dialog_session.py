@@ -19,6 +19,7 @@ from ringback.sip.events import (
     InDialogRequest,
     InfoReceived,
     InviteFailed,
+    RefreshDue,
     RequestCompleted,
 )
 from ringback.sip.exchange import Exchange, Outcome
@@ -27,8 +28,11 @@ from ringback.sip.incoming_requests import capabilities, deliver, refuse_method
 from ringback.sip.invite_session import Direction, ExtraHeaders, InviteSession
 from ringback.sip.message import Message, Request, Response
 from ringback.sip.out_of_dialog import IncomingRequest
+from ringback.sip.own_offer import Proposal
+from ringback.sip.peer_abilities import PeerAbilities
 from ringback.sip.renegotiation import Renegotiation, WhenAcked
 from ringback.sip.session_states import SessionInput, SessionState, next_state
+from ringback.sip.session_timer import SessionTimer, TimerPolicy
 from ringback.sip.transaction import ServerTransaction
 from ringback.sip.transaction_layer import ReceivedRequest
 from ringback.sip.transport import Flow, Hop
@@ -66,6 +70,9 @@ class DialogSession(InviteSession):
         self._dialog: Dialog | None = None
         self._waits: dict[int, tuple[AckWait, WhenAcked]] = {}
         self._open_requests = 0
+        self.peer = PeerAbilities()
+        policy = TimerPolicy(core.config.session_expires, core.config.min_se)
+        self.timer = SessionTimer(policy, core.queue, self._refresh_due, self._expired)
         self._negotiation = Renegotiation(self, self)
 
     @property
@@ -95,6 +102,7 @@ class DialogSession(InviteSession):
     def _end(self, event: Ended | Cancelled | InviteFailed, now: float) -> None:
         """Report the end, once: the step into ``ENDED`` was just taken."""
         self._negotiation.stop(now)
+        self.timer.stop()
         self.core.sessions.pop(self.id, None)
         self.core.emit(event)
 
@@ -112,7 +120,27 @@ class DialogSession(InviteSession):
         if self.state is not SessionState.CONFIRMED or self._dialog is None or self._waits:
             return False
         Headers(headers)  # raises here for what may not be sent, not when it is sent
-        return self._negotiation.offer(self._dialog, sdp, headers, now)
+        return self._negotiation.offer(Proposal("INVITE", sdp, headers, self._dialog), now)
+
+    def update(
+        self,
+        sdp: bytes,
+        *,
+        fork: str | None = None,
+        headers: ExtraHeaders = (),
+        now: float,
+    ) -> bool:
+        dialog = self._dialog_for_update(fork)
+        if dialog is None or not self.peer.allows("UPDATE"):
+            return False
+        Headers(headers)  # raises here for what may not be sent, not when it is sent
+        return self._negotiation.offer(Proposal("UPDATE", sdp, headers, dialog), now)
+
+    def _dialog_for_update(self, fork: str | None) -> Dialog | None:
+        """The dialog in which offer and answer were exchanged, and no offer of ours is open."""
+        if self.state is not SessionState.CONFIRMED or self._waits:
+            return None
+        return self._dialog
 
     def respond_offer(self, sdp: bytes, *, headers: ExtraHeaders = (), now: float) -> bool:
         return self._negotiation.respond(sdp, headers, now)
@@ -202,6 +230,42 @@ class DialogSession(InviteSession):
 
         self._exchange(dialog, "BYE", headers, b"", done, now)
 
+    # ---- session timer ------------------------------------------------------------------------
+
+    def _refresh_due(self, now: float) -> None:
+        """By UPDATE without an offer where the peer takes it; else the owner makes a re-INVITE."""
+        dialog = self._dialog
+        if dialog is None or self._negotiation.open or self._waits:
+            self.timer.put_off(now)
+        elif self.peer.allows("UPDATE"):
+            headers = (("Supported", self.core.config.supports), *self.timer.request_headers())
+            self._exchange(dialog, "UPDATE", headers, b"", self._refreshed, now)
+        else:
+            self.core.emit(RefreshDue(self))
+
+    def _refreshed(self, outcome: Outcome, now: float) -> None:
+        """RFC 4028 section 10: no answer, 408 and 481 mean that nobody is there any more."""
+        response = outcome.response
+        if self.ended:
+            return
+        if response is not None and response.is_success:
+            self.peer.learn(response)
+            self.timer.answered(response, now)
+        elif outcome.status in (408, 481):
+            self.lost(now, EndCause.SESSION_EXPIRED)
+        else:
+            if response is not None and response.status == 422:
+                self.timer.lengthen(response)
+            elif outcome.status in (405, 501):
+                self.peer.withdraw("UPDATE")
+            self.timer.put_off(now)
+
+    def _expired(self, now: float) -> None:
+        if self._step(SessionInput.LOST):
+            self._end(Ended(self, EndedBy.NEITHER, EndCause.SESSION_EXPIRED), now)
+            self._stop_waits()
+            self._send_bye((Reason("SIP", 408, "Session Expired"),), now)
+
     # ---- ACK of our 2xx -----------------------------------------------------------------------
 
     def await_ack(
@@ -284,6 +348,8 @@ class DialogSession(InviteSession):
                 self._on_offer(received, transaction, dialog, now)
             case "INFO":
                 self._on_info(received.request, transaction, now)
+            case "PRACK":
+                self._on_prack(received, transaction, dialog, now)
             case method if method in config.interests:
                 incoming: IncomingRequest = deliver(self.core, transaction, now)
                 self.core.emit(InDialogRequest(self, incoming))
@@ -301,6 +367,16 @@ class DialogSession(InviteSession):
     ) -> None:
         offered = any(wait.offered for wait, _ in self._waits.values())
         self._negotiation.receive(received, transaction, dialog, now, unanswered=offered)
+
+    def _on_prack(
+        self,
+        received: ReceivedRequest,
+        transaction: ServerTransaction,
+        dialog: Dialog,
+        now: float,
+    ) -> None:
+        """It acknowledges nothing of ours (RFC 3262 section 3)."""
+        refuse_method(self.core, transaction, now, in_dialog=True)
 
     def _on_info(self, request: Request, transaction: ServerTransaction, now: float) -> None:
         try:
@@ -332,10 +408,10 @@ class DialogSession(InviteSession):
             reasons = reasons_of(received.request)
             self._end(Ended(self, EndedBy.REMOTE, EndCause.BYE, reasons, received.request), now)
 
-    def lost(self, now: float) -> None:
+    def lost(self, now: float, cause: EndCause = EndCause.DIALOG_LOST) -> None:
         """The peer has forgotten the dialog; a BYE makes sure (12.2.1.2)."""
         if self._step(SessionInput.LOST):
-            self._end(Ended(self, EndedBy.NEITHER, EndCause.DIALOG_LOST), now)
+            self._end(Ended(self, EndedBy.NEITHER, cause), now)
             self._stop_waits()
             self._send_bye((), now)
 

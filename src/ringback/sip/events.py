@@ -35,7 +35,8 @@ class IncomingInvite:
 
 @dataclass(frozen=True, slots=True)
 class ProvisionalReceived:
-    """100 to 199. ``fork`` is the To tag: each fork rings, and plays early media, by itself."""
+    """100 to 199. ``fork`` is the To tag: each fork rings, and plays early media, by itself.
+    Reliable ones (RFC 3262) are acknowledged, come in order and once."""
 
     session: InviteSession
     response: Response
@@ -46,7 +47,9 @@ class ProvisionalReceived:
 @dataclass(frozen=True, slots=True)
 class Answered:
     """Our call was answered and the answer acknowledged. Comes once: further forks that answer
-    are hung up. ``sdp`` is ``None`` only where the peer broke RFC 3261 13.2.1."""
+    are hung up. ``sdp`` is the description that counts: the one of a reliable provisional
+    response of this fork, else that of the 200, else the last early one of this fork; ``None``
+    only where the peer broke RFC 3261 13.2.1, or where we answered its offer."""
 
     session: InviteSession
     response: Response
@@ -77,8 +80,8 @@ class Redirected:
 
 @dataclass(frozen=True, slots=True)
 class OfferReceived:
-    """re-INVITE or UPDATE: answer with ``respond_offer`` or ``reject_offer``. ``sdp`` is ``None``
-    when the peer asks for our offer."""
+    """re-INVITE, UPDATE or PRACK: answer with ``respond_offer`` or ``reject_offer``. ``sdp`` is
+    ``None`` when the peer asks for our offer."""
 
     session: InviteSession
     method: str
@@ -94,7 +97,8 @@ class OfferWithdrawn:
 
 @dataclass(frozen=True, slots=True)
 class OfferAnswered:
-    """The answer to an offer of ours, to ``reinvite`` or to ``respond_offer``."""
+    """The answer to an offer of ours: to ``reinvite``, ``update`` or ``respond_offer``, or to
+    the one in a reliable provisional response (in its PRACK)."""
 
     session: InviteSession
     sdp: bytes | None
@@ -102,13 +106,21 @@ class OfferAnswered:
 
 @dataclass(frozen=True, slots=True)
 class OfferFailed:
-    """Our ``reinvite`` was refused; the session is as it was. ``response`` is ``None`` for a
-    timeout (408) and for an unreachable peer (503)."""
+    """Our ``reinvite`` or ``update`` was refused; the session is as it was. ``response`` is
+    ``None`` for a timeout (408) and for an unreachable peer (503)."""
 
     session: InviteSession
     status: int
     reason: str
     response: Response | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshDue:
+    """The session timer wants a refresh from a peer that takes no UPDATE: ``reinvite`` with the
+    description as it is. Without it the session expires."""
+
+    session: InviteSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +182,10 @@ class EndCause(StrEnum):
     """Our answer was never acknowledged."""
     DIALOG_LOST = "dialog_lost"
     """The peer does not know the call any more (481), or a re-INVITE got no response."""
+    SESSION_EXPIRED = "session_expired"
+    """Nobody refreshed the session in time, or the refresh got no response (RFC 4028)."""
+    PRACK_TIMEOUT = "prack_timeout"
+    """Our reliable provisional response was never acknowledged (RFC 3262)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +286,7 @@ Event = (
     | OfferWithdrawn
     | OfferAnswered
     | OfferFailed
+    | RefreshDue
     | InfoReceived
     | InDialogRequest
     | RequestCompleted

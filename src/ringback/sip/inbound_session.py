@@ -7,10 +7,21 @@ from ringback.sip.bodies import SDP, session_description
 from ringback.sip.dialog import Dialog, DialogState
 from ringback.sip.dialog_session import DialogSession, LocalContact, reasons_of
 from ringback.sip.endpoint_core import EndpointCore
-from ringback.sip.events import Acked, Cancelled, EndCause, Ended, EndedBy, IncomingInvite
-from ringback.sip.headers import Reason
+from ringback.sip.errors import ParseError
+from ringback.sip.events import (
+    Acked,
+    Cancelled,
+    EndCause,
+    Ended,
+    EndedBy,
+    IncomingInvite,
+    OfferAnswered,
+)
+from ringback.sip.headers import Headers, Reason
 from ringback.sip.invite_session import Direction, ExtraHeaders
 from ringback.sip.message import Request, Response
+from ringback.sip.reliable_provisionals import OPTION_TAG as RELIABLE
+from ringback.sip.reliable_provisionals import ReliableProvisionals
 from ringback.sip.session_states import SessionInput, SessionState
 from ringback.sip.timers import Timer
 from ringback.sip.transaction import ServerTransaction, TransactionFailure
@@ -49,6 +60,14 @@ class InboundSession(DialogSession):
         self._last_provisional: Response | None = None
         self._refresh_timer: Timer | None = None
         self._bye_after_ack: tuple[Reason, ...] | None = None
+        self._reliable = ReliableProvisionals(core, transaction, self._no_prack)
+        self._described = False
+        """A reliable provisional response carried our description."""
+        self._settled = False
+        """It has its PRACK: offer and answer are exchanged before the answer."""
+        self._accepted: tuple[bytes, ExtraHeaders] | None = None
+        """Our answer, while it waits for a PRACK."""
+        self.peer.learn(received.request)
         transaction.user = self
         core.sessions[self.id] = self
         core.add_dialog(dialog, self)
@@ -81,27 +100,58 @@ class InboundSession(DialogSession):
     ) -> bool:
         if not 100 <= status < 200 or not self._can(SessionInput.PROVISIONAL):
             return False
+        if self._accepted is not None:
+            return False
         response = self._response(status, reason, headers, sdp)
-        self._last_provisional = response
-        sent = self._transaction.respond(response, now)
-        self._keep_ringing(now)
+        sent = self._send_provisional(response, now)
+        if sent:
+            self._last_provisional = response
+            self._keep_ringing(now)
         return sent
 
-    def accept(self, sdp: bytes, *, headers: ExtraHeaders = (), now: float) -> bool:
-        if not self._can(SessionInput.ACCEPT):
-            return False
-        response = self._response(200, None, headers, sdp)
+    def _send_provisional(self, response: Response, now: float) -> bool:
+        """Reliably where the caller requires it, and with a description where it may be."""
+        if response.status == 100 or not self._wants_reliable(bool(response.body)):
+            return self._transaction.respond(response, now)
         response.headers.add("Allow", self.core.config.allow)
-        if self.core.config.supported:
-            response.headers.add("Supported", ", ".join(self.core.config.supported))
+        response.headers.add("Supported", self.core.config.supports)
+        if not self._reliable.send(response, now):
+            return False
+        self._described = self._described or bool(response.body)
+        return True
+
+    def _wants_reliable(self, described: bool) -> bool:
+        try:
+            required = RELIABLE in self.invite.require
+        except ParseError:
+            return False
+        return required or (described and self.peer.supports(RELIABLE))
+
+    def accept(self, sdp: bytes, *, headers: ExtraHeaders = (), now: float) -> bool:
+        if not self._can(SessionInput.ACCEPT) or self._accepted is not None:
+            return False
+        if not self._reliable.holds_description and not self._negotiation.open:
+            return self._answer(sdp, headers, now)
+        Headers(headers)  # raises here for what may not be sent, not when it is sent
+        self._accepted = sdp, headers
+        return True
+
+    def _answer(self, sdp: bytes, headers: ExtraHeaders, now: float) -> bool:
+        response = self._response(200, None, headers, None if self._described else sdp)
+        response.headers.add("Allow", self.core.config.allow)
+        response.headers.add("Supported", self.core.config.supports)
+        for name, value in self.timer.response_headers(self.invite):
+            response.headers.add(name, value)
         cseq = self.invite.cseq.number
-        offered = self._offer is None
+        offered = self._offer is None and not self._described
         if not self.await_ack(
             self._transaction, response, cseq, self._on_first_ack, offered=offered, now=now
         ):
             return False
         self._stop_ringing()
+        self._reliable.close()
         self._established.state = DialogState.CONFIRMED
+        self.timer.accepted(self.invite, now)
         return self._step(SessionInput.ACCEPT)
 
     def reject(
@@ -123,6 +173,11 @@ class InboundSession(DialogSession):
         self._transaction.abandon()
         self._finish_unanswered(Ended(self, EndedBy.LOCAL, EndCause.REJECTED), now)
         return True
+
+    def _dialog_for_update(self, fork: str | None) -> Dialog | None:
+        if self.state is SessionState.INCOMING and self._settled:
+            return self._dialog
+        return super()._dialog_for_update(fork)
 
     def bye(self, *, reasons: tuple[Reason, ...] = (), now: float) -> bool:
         if self.state is not SessionState.ANSWERED:
@@ -159,8 +214,15 @@ class InboundSession(DialogSession):
         self._refresh_timer = self.core.queue.start(now + PROVISIONAL_INTERVAL, self._ring_again)
 
     def _ring_again(self, now: float) -> None:
+        """A reliable response has a new number each time, or it would be taken for the old one."""
         if self._last_provisional is not None:
-            self._transaction.respond(self._last_provisional, now)
+            again = self._last_provisional.copy()
+            if "RSeq" in again.headers:
+                again.body = b""
+                again.headers.remove("Content-Type")
+                self._reliable.send(again, now)
+            else:
+                self._transaction.respond(again, now)
             self._keep_ringing(now)
 
     def _stop_ringing(self) -> None:
@@ -169,9 +231,71 @@ class InboundSession(DialogSession):
 
     def _finish_unanswered(self, event: Ended | Cancelled, now: float) -> None:
         self._stop_ringing()
+        self._reliable.close()
+        self._accepted = None
         self._established.state = DialogState.TERMINATED
         self.core.remove_dialog(self._established)
         self._end(event, now)
+
+    # ---- PRACK --------------------------------------------------------------------------------
+
+    def _on_prack(
+        self,
+        received: ReceivedRequest,
+        transaction: ServerTransaction,
+        dialog: Dialog,
+        now: float,
+    ) -> None:
+        """RFC 3262 sections 3 and 5: 200, or 481 where it matches nothing. A description in it is
+        the answer to ours, or else an offer, whose answer goes into its 200."""
+        try:
+            rack = received.request.rack
+        except ParseError as error:
+            self.core.reply(transaction, 400, error.message, now=now)
+            return
+        acknowledged = self._reliable.prack(rack, now) if rack is not None else None
+        if acknowledged is None:
+            self.core.reply(transaction, 481, now=now)
+            return
+        sdp = session_description(received.request)
+        ours_is_open = bool(acknowledged.body) and self._offer is None and not self._settled
+        self._settled = self._settled or bool(acknowledged.body)
+        if sdp is not None and not ours_is_open:
+            super()._on_offer(received, transaction, dialog, now)
+        else:
+            self.core.reply(transaction, 200, now=now)
+            if ours_is_open:
+                self.core.emit(OfferAnswered(self, sdp))
+        self._answer_at_last(now)
+
+    def respond_offer(self, sdp: bytes, *, headers: ExtraHeaders = (), now: float) -> bool:
+        responded = super().respond_offer(sdp, headers=headers, now=now)
+        self._answer_at_last(now)
+        return responded
+
+    def reject_offer(
+        self,
+        status: int = 488,
+        reason: str | None = None,
+        *,
+        headers: ExtraHeaders = (),
+        now: float,
+    ) -> bool:
+        rejected = super().reject_offer(status, reason, headers=headers, now=now)
+        self._answer_at_last(now)
+        return rejected
+
+    def _answer_at_last(self, now: float) -> None:
+        held = self._reliable.holds_description or self._negotiation.open
+        if self._accepted is not None and not held:
+            (sdp, headers), self._accepted = self._accepted, None
+            self._answer(sdp, headers, now)
+
+    def _no_prack(self, now: float) -> None:
+        """RFC 3262 section 3: a caller who never acknowledges is refused with a 5xx."""
+        if self.state is SessionState.INCOMING and self._step(SessionInput.ACK_TIMEOUT):
+            self._transaction.respond(self.core.response(self.invite, 504, to_tag=self._tag), now)
+            self._finish_unanswered(Ended(self, EndedBy.NEITHER, EndCause.PRACK_TIMEOUT), now)
 
     # ---- ACK ----------------------------------------------------------------------------------
 
@@ -229,9 +353,12 @@ class InboundSession(DialogSession):
         dialog: Dialog,
         now: float,
     ) -> None:
-        """Before our answer the INVITE itself is open (14.2, RFC 3311 5.2)."""
-        if self.state is not SessionState.INCOMING or (
-            received.method == "UPDATE" and session_description(received.request) is None
+        """Before our answer the INVITE itself is open (14.2), but for an UPDATE once offer and
+        answer were exchanged reliably (RFC 3311 5.2)."""
+        if (
+            self.state is not SessionState.INCOMING
+            or (received.method == "UPDATE" and self._settled)
+            or (received.method == "UPDATE" and session_description(received.request) is None)
         ):
             super()._on_offer(received, transaction, dialog, now)
         else:
@@ -247,6 +374,8 @@ class InboundSession(DialogSession):
         """In the early dialog it ends the INVITE, too (15.1.2)."""
         if self.state is SessionState.INCOMING:
             self._stop_ringing()
+            self._reliable.close()
+            self._accepted = None
             self._transaction.respond(self._terminated(), now)
         self._bye_after_ack = None
         super()._on_bye(received, transaction, dialog, now)

@@ -19,7 +19,7 @@ def capabilities(config: EndpointConfig) -> ExtraHeaders:
         ("Allow", config.allow),
         ("Accept", config.accept),
         ("Accept-Encoding", "identity"),
-        ("Supported", ", ".join(config.supported)),
+        ("Supported", config.supports),
     )
 
 

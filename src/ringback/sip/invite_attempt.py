@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ringback.sip.bodies import SDP
 from ringback.sip.dialog import MAX_FORWARDS, Dialog
 from ringback.sip.endpoint_core import EndpointCore
 from ringback.sip.errors import ParseError
@@ -85,8 +86,9 @@ class InviteAttempt:
         if self.heard:
             self._send_cancel(now)
 
-    def acknowledge(self, now: float, dialog: Dialog | None = None) -> None:
-        """Send the ACK for the 2xx that set up ``dialog``, now and for each retransmission."""
+    def acknowledge(self, now: float, dialog: Dialog | None = None, sdp: bytes = b"") -> None:
+        """Send the ACK for the 2xx that set up ``dialog``, now and for each retransmission.
+        ``sdp`` is our answer to the offer in that 2xx."""
         dialog = dialog or self._dialog
         if dialog is None:
             return
@@ -94,6 +96,9 @@ class InviteAttempt:
         for name in _CREDENTIAL_HEADERS:
             for value in self.request.headers.get_all(name):
                 ack.headers.add(name, value)
+        if sdp:
+            ack.headers.add("Content-Type", SDP)
+            ack.body = sdp
         tag = dialog.id.remote_tag
 
         def routed(destinations: tuple[Flow, ...], later: float) -> None:

@@ -7,7 +7,7 @@ which is the table in ``session_states.py``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,6 +38,8 @@ class InviteRequest:
     one URI with ``lr``. ``contact_user`` is the user part of our Contact; its host is what
     ``LocalAddresses`` says for the hop in use; ``contact_params`` are parameters of its URI.
     ``max_redirects`` 0 makes every 3xx a failure.
+    Without ``sdp`` the far end is asked for its offer (in a reliable provisional response or the
+    200), and ``answer`` gives ours to it: the To tag of the fork, the offer.
     ``hop_timeout`` gives up on a hop that has not answered at all after so many seconds when
     there is another one (``None``: Timer B alone).
     """
@@ -55,6 +57,7 @@ class InviteRequest:
     call_id: str | None = None
     max_redirects: int = MAX_REDIRECTS
     hop_timeout: float | None = None
+    answer: Callable[[str | None, bytes], bytes] | None = None
 
 
 class InviteSession(ABC):
@@ -113,12 +116,15 @@ class InviteSession(ABC):
         headers: ExtraHeaders = (),
         now: float,
     ) -> bool:
-        """Send a provisional response (100 to 199), with early media if ``sdp`` is given."""
+        """Send a provisional response (100 to 199), with early media if ``sdp`` is given: our
+        answer, or our offer if the INVITE had none. It is reliable (RFC 3262) where the caller
+        wants that, and waits for the PRACK of the one before it."""
         return False
 
     def accept(self, sdp: bytes, *, headers: ExtraHeaders = (), now: float) -> bool:
         """Answer with 200. ``sdp`` is the answer, or our offer if the INVITE had none: then the
-        peer's answer is in ``Acked.sdp``."""
+        peer's answer is in ``Acked.sdp``. Where a reliable provisional response carried ours
+        already ``sdp`` is not sent again, and the 200 waits for its PRACK."""
         return False
 
     def reject(
@@ -161,6 +167,19 @@ class InviteSession(ABC):
     def reinvite(self, sdp: bytes, *, headers: ExtraHeaders = (), now: float) -> bool:
         """Offer ``sdp`` in a re-INVITE. ``False`` while another offer, of either side, is open.
         ``OfferAnswered`` or ``OfferFailed`` follows; glare (491) is retried within bounds."""
+
+    @abstractmethod
+    def update(
+        self,
+        sdp: bytes,
+        *,
+        fork: str | None = None,
+        headers: ExtraHeaders = (),
+        now: float,
+    ) -> bool:
+        """Offer ``sdp`` in an UPDATE (RFC 3311), as ``reinvite`` does; before the answer, too,
+        where offer and answer were exchanged reliably. ``fork`` is the To tag of the early dialog
+        of an outbound call. ``False`` where the peer does not list UPDATE in Allow."""
 
     @abstractmethod
     def respond_offer(self, sdp: bytes, *, headers: ExtraHeaders = (), now: float) -> bool:

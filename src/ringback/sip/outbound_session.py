@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ringback.sip.authentication import Authenticator
-from ringback.sip.bodies import session_description
+from ringback.sip.bodies import SDP, session_description
 from ringback.sip.dialog import MAX_FORWARDS, Dialog
 from ringback.sip.dialog_session import DialogSession, LocalContact, reasons_of
+from ringback.sip.early_dialogs import EarlyDialog, EarlyDialogs, Provisional
 from ringback.sip.endpoint_core import EndpointCore, anchor_of
 from ringback.sip.errors import ParseError
 from ringback.sip.events import (
@@ -21,7 +22,8 @@ from ringback.sip.events import (
     ProvisionalReceived,
     Redirected,
 )
-from ringback.sip.headers import CSeq, Headers, NameAddr, Reason
+from ringback.sip.exchange import Outcome
+from ringback.sip.headers import CSeq, Headers, NameAddr, RAck, Reason
 from ringback.sip.invite_attempt import MAX_FORKS, InviteAttempt
 from ringback.sip.invite_session import Direction, InviteRequest
 from ringback.sip.message import Request, Response
@@ -65,7 +67,7 @@ class OutboundSession(DialogSession):
         self._cseq = FIRST_CSEQ
         self._round = self.authenticator.round()
         self._attempt: InviteAttempt | None = None
-        self._early: dict[str | None, Dialog] = {}
+        self._early = EarlyDialogs(MAX_FORKS)
         self._hop_timer: Timer | None = None
         self._redirect: Response | None = None
         self.flow = Flow(hops[0]) if hops else NOWHERE
@@ -149,9 +151,8 @@ class OutboundSession(DialogSession):
         if destination is not None:
             headers.add("Contact", self.local_contact(destination.hop))
         headers.add("Allow", self.core.config.allow)
-        if self.core.config.supported:
-            headers.add("Supported", ", ".join(self.core.config.supported))
-        for name, value in wish.headers:
+        headers.add("Supported", self.core.config.supports)
+        for name, value in (*self.timer.request_headers(), *wish.headers):
             headers.add(name, value)
         if wish.sdp:
             headers.add("Content-Type", wish.content_type)
@@ -178,23 +179,70 @@ class OutboundSession(DialogSession):
             return
         self._stop_hop_timer()
         self.flow = flow
-        tag = self._early_dialog(response, flow) if response.status > 100 else None
-        self.core.emit(ProvisionalReceived(self, response, tag, session_description(response)))
+        self.peer.learn(response)
+        sdp = session_description(response)
+        early = self._early_dialog(response, flow) if response.status > 100 else None
+        if early is not None and not self._take_early(early, response, sdp, now):
+            return
+        tag = early.dialog.id.remote_tag if early is not None else _tag_of(response)
+        self.core.emit(ProvisionalReceived(self, response, tag, sdp))
 
-    def _early_dialog(self, response: Response, flow: Flow) -> str | None:
-        """Keep the early dialog of ``response`` (12.1). Returns its tag."""
+    def _early_dialog(self, response: Response, flow: Flow) -> EarlyDialog | None:
+        """The early dialog of ``response`` (12.1)."""
+        tag = _tag_of(response)
+        if response.status == 199:
+            self._forget_early(tag)
+            return None
+        early = self._early.get(tag)
+        if early is not None or tag is None or self._early.full:
+            return early
         try:
-            tag = response.to.tag
-            if response.status == 199:
-                self._forget_early(tag)
-            elif tag is not None and tag not in self._early and len(self._early) < MAX_FORKS:
-                dialog = self._new_dialog(response, flow)
-                self._early[tag] = dialog
-                self.core.add_dialog(dialog, self)
+            dialog = self._new_dialog(response, flow)
         except ParseError as error:
             self.core.drop(DropReason.INVALID, flow, str(error))
             return None
-        return tag
+        self.core.add_dialog(dialog, self)
+        return self._early.add(tag, dialog)
+
+    def _take_early(
+        self, early: EarlyDialog, response: Response, sdp: bytes | None, now: float
+    ) -> bool:
+        """Acknowledge a reliable response; ``False`` for one that is to be ignored."""
+        taken = early.take(response)
+        if taken is Provisional.REPEATED:
+            return False
+        reliable = taken is Provisional.RELIABLE
+        first = sdp is not None and not early.settled
+        early.describe(sdp, reliable=reliable)
+        if reliable:
+            answer = self._answer_to(early, sdp) if first and sdp is not None else b""
+            self._acknowledge_provisional(early, answer, now)
+        return True
+
+    def _answer_to(self, early: EarlyDialog, offer: bytes) -> bytes:
+        """Ours to an offer of the far end, where we made none."""
+        if self._wish.sdp or self._wish.answer is None:
+            return b""
+        early.answered = True
+        return self._wish.answer(early.dialog.id.remote_tag, offer)
+
+    def _acknowledge_provisional(self, early: EarlyDialog, answer: bytes, now: float) -> None:
+        """PRACK (RFC 3262 section 4)."""
+        rack = RAck(early.rseq or 0, CSeq(self._cseq, "INVITE"))
+        headers: tuple[tuple[str, str], ...] = (("RAck", str(rack)),)
+        if answer:
+            headers = (*headers, ("Content-Type", SDP))
+
+        def done(outcome: Outcome, later: float) -> None:
+            """Its fate is the far end's: without it the response comes again."""
+
+        self._exchange(early.dialog, "PRACK", headers, answer, done, now)
+
+    def _dialog_for_update(self, fork: str | None) -> Dialog | None:
+        early = self._early.get(fork) if fork is not None else None
+        if self.state is SessionState.PROCEEDING and early is not None and early.settled:
+            return early.dialog
+        return super()._dialog_for_update(fork)
 
     def _new_dialog(self, response: Response, flow: Flow) -> Dialog:
         dialog = Dialog.as_client(self.invite, response, self._cseq, flow, self._target)
@@ -203,56 +251,63 @@ class OutboundSession(DialogSession):
         return dialog
 
     def _forget_early(self, tag: str | None) -> None:
-        dialog = self._early.pop(tag, None)
-        if dialog is not None:
-            self.core.remove_dialog(dialog)
+        early = self._early.pop(tag)
+        if early is not None:
+            self.core.remove_dialog(early.dialog)
 
     def answered(self, attempt: InviteAttempt, response: Response, flow: Flow, now: float) -> None:
         try:
-            tag = response.to.tag
-            dialog = self._dialog_of_answer(tag, response, flow)
+            early = self._dialog_of_answer(response.to.tag, response, flow)
         except ParseError as error:
             self.core.drop(DropReason.INVALID, flow, str(error))
             return
-        if dialog is self._dialog and dialog is not None:
+        dialog = early.dialog
+        if dialog is self._dialog:
             attempt.acknowledge(now, dialog)
         elif attempt is self._attempt and self._step(SessionInput.ANSWER):
-            self._establish(attempt, dialog, response, flow, now)
+            self._establish(attempt, early, response, flow, now)
         else:
             attempt.acknowledge(now, dialog)
             self.core.add_dialog(dialog, self)
             self._hang_up(dialog, (), now)
 
-    def _dialog_of_answer(self, tag: str | None, response: Response, flow: Flow) -> Dialog:
+    def _dialog_of_answer(self, tag: str | None, response: Response, flow: Flow) -> EarlyDialog:
         if self._dialog is not None and self._dialog.id.remote_tag == tag:
-            return self._dialog
-        dialog = self._early.pop(tag, None)
-        if dialog is None:
-            return self._new_dialog(response, flow)
-        dialog.flow = flow
-        dialog.confirm(response)
-        return dialog
+            return EarlyDialog(self._dialog)
+        early = self._early.pop(tag)
+        if early is None:
+            return EarlyDialog(self._new_dialog(response, flow))
+        early.dialog.flow = flow
+        early.dialog.confirm(response)
+        return early
 
     def _establish(
         self,
         attempt: InviteAttempt,
-        dialog: Dialog,
+        early: EarlyDialog,
         response: Response,
         flow: Flow,
         now: float,
     ) -> None:
         self._stop_hop_timer()
         self.flow = flow
-        self._dialog = dialog
+        dialog = self._dialog = early.dialog
         self._forget_all_early()
         self.core.add_dialog(dialog, self)
-        attempt.acknowledge(now, dialog)
-        sdp = session_description(response)
-        self.core.emit(Answered(self, response, dialog.id.remote_tag, sdp))
+        self.peer.learn(response)
+        answer, sdp = b"", session_description(response)
+        if sdp is not None and not early.settled:
+            answer = self._answer_to(early, sdp)
+        if early.settled or sdp is None:
+            sdp = early.sdp
+        attempt.acknowledge(now, dialog, answer)
+        self.timer.answered(response, now)
+        fork = dialog.id.remote_tag
+        self.core.emit(Answered(self, response, fork, None if early.answered else sdp))
 
     def _forget_all_early(self) -> None:
-        for tag in list(self._early):
-            self._forget_early(tag)
+        for early in self._early:
+            self._forget_early(early.dialog.id.remote_tag)
 
     def rejected(self, attempt: InviteAttempt, response: Response, flow: Flow, now: float) -> None:
         if attempt is not self._attempt or self.ended:
@@ -262,6 +317,8 @@ class OutboundSession(DialogSession):
         self.flow = flow
         if response.status in (401, 407):
             self._challenged(attempt, response, now)
+        elif response.status == 422 and self.timer.lengthen(response):
+            self._again(attempt, now)
         elif response.status == 503 and not attempt.ringing and self._hops:
             self._retry(now)
         elif 300 <= response.status < 400:
@@ -272,9 +329,13 @@ class OutboundSession(DialogSession):
     def _challenged(self, attempt: InviteAttempt, response: Response, now: float) -> None:
         if not self._round.answer(response):
             self._fail(Failure.UNAUTHORIZED, response, now)
-        elif self._step(SessionInput.RETRY):
+        else:
+            self._again(attempt, now)
+
+    def _again(self, attempt: InviteAttempt, now: float) -> None:
+        """To the same server, over the connection it answered on (RFC 3261 22.2)."""
+        if self._step(SessionInput.RETRY):
             self._cseq += 1
-            # To the same server, over the connection it answered on (RFC 3261 22.2).
             self._send(Flow(attempt.destination.hop, self.flow.connection), now)
 
     def _retry(self, now: float) -> None:
@@ -330,10 +391,15 @@ class OutboundSession(DialogSession):
         dialog: Dialog,
         now: float,
     ) -> None:
-        """Before the answer our own INVITE's offer is open (14.2, RFC 3311 5.2)."""
+        """Before the answer our own INVITE's offer is open (14.2), but for an UPDATE once offer
+        and answer were exchanged reliably (RFC 3311 5.2)."""
+        early = self._early.get(dialog.id.remote_tag)
+        settled = early is not None and early.settled
         if self.state is SessionState.CONFIRMED:
             super()._on_offer(received, transaction, dialog, now)
-        elif received.method == "UPDATE" and session_description(received.request) is None:
+        elif received.method == "UPDATE" and (
+            settled or session_description(received.request) is None
+        ):
             self._negotiation.receive(received, transaction, dialog, now)
         else:
             self.core.reply(transaction, 491, now=now)
@@ -352,8 +418,15 @@ class OutboundSession(DialogSession):
             return
         self.core.reply(transaction, 200, now=now)
         self._forget_early(dialog.id.remote_tag)
-        if not self._early and self._step(SessionInput.REMOTE_BYE):
+        if len(self._early) == 0 and self._step(SessionInput.REMOTE_BYE):
             reasons = reasons_of(received.request)
             ended = Ended(self, EndedBy.REMOTE, EndCause.BYE, reasons, received.request)
             self._end(ended, now)
             self._give_up((), now)
+
+
+def _tag_of(response: Response) -> str | None:
+    try:
+        return response.to.tag if response.status > 100 else None
+    except ParseError:
+        return None

@@ -1,7 +1,8 @@
-"""Offers within a call: re-INVITE both ways and UPDATE from the peer (RFC 3261 14, RFC 3311).
+"""Offers within a call: re-INVITE and UPDATE, both ways (RFC 3261 14, RFC 3311).
 
-One offer at a time: ours or theirs. Ours that meets theirs (491) is made again after the random
-time of 14.1, unless theirs changed the session meanwhile: then its owner has to make a new one.
+One offer at a time: ours (``own_offer.py``) or theirs. Ours that meets theirs (491) is made again
+after the random time of 14.1, unless theirs changed the session meanwhile: then its owner has to
+make a new one.
 """
 
 from __future__ import annotations
@@ -10,27 +11,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ringback.sip.authentication import Authenticator, AuthRound
+from ringback.sip.authentication import Authenticator
 from ringback.sip.bodies import SDP, session_description
-from ringback.sip.dialog import Dialog
+from ringback.sip.dialog import Dialog, DialogState
 from ringback.sip.endpoint_core import EndpointCore
-from ringback.sip.errors import ParseError
 from ringback.sip.events import OfferAnswered, OfferFailed, OfferReceived, OfferWithdrawn
 from ringback.sip.headers import NameAddr
-from ringback.sip.invite_attempt import InviteAttempt
 from ringback.sip.invite_session import Direction, ExtraHeaders, InviteSession
 from ringback.sip.message import Request, Response
+from ringback.sip.own_offer import MAX_RETRY_AFTER, OwnOffer, Proposal, refresh_target
+from ringback.sip.peer_abilities import PeerAbilities
+from ringback.sip.session_timer import SessionTimer
 from ringback.sip.status import default_reason
 from ringback.sip.timers import Timer
 from ringback.sip.transaction import ServerTransaction, TransactionFailure
 from ringback.sip.transaction_layer import ReceivedRequest
-from ringback.sip.transport import Flow, Hop
+from ringback.sip.transport import Hop
 
-MAX_GLARE_RETRIES = 4
-"""How often one offer of ours is made again after 491."""
-
-MAX_RETRY_AFTER = 10
-"""Seconds; a request that overlaps another is sent away for 0 to this (14.2)."""
+_REFRESHES = frozenset({"INVITE", "UPDATE"})
 
 WhenAcked = Callable[[bytes | None, float], None]
 
@@ -40,6 +38,9 @@ class Host(Protocol):
 
     core: EndpointCore
     authenticator: Authenticator
+    direction: Direction
+    timer: SessionTimer
+    peer: PeerAbilities
 
     def local_contact(self, hop: Hop) -> NameAddr: ...
 
@@ -70,26 +71,13 @@ class _Theirs:
     guard: Timer
 
 
-@dataclass(slots=True)
-class _Ours:
-    sdp: bytes
-    headers: ExtraHeaders
-    dialog: Dialog
-    round: AuthRound
-    retries: int = 0
-    outdated: bool = False
-    """The peer's offer was accepted while ours waited."""
-    attempt: InviteAttempt | None = None
-    timer: Timer | None = None
-
-
 class Renegotiation:
     def __init__(self, host: Host, session: InviteSession) -> None:
         self._host = host
         self._core = host.core
         self._session = session
         self._theirs: _Theirs | None = None
-        self._ours: _Ours | None = None
+        self._ours: OwnOffer | None = None
 
     @property
     def open(self) -> bool:
@@ -100,7 +88,7 @@ class Renegotiation:
         """The session is over: what the peer asked and was not told yet is 487."""
         ours, self._ours = self._ours, None
         if ours is not None:
-            self._core.queue.cancel(ours.timer)
+            ours.abandon()
         theirs = self._take_theirs()
         if theirs is not None:
             self._core.reply(theirs.transaction, 487, now=now)
@@ -118,13 +106,18 @@ class Renegotiation:
     ) -> None:
         """A re-INVITE or UPDATE. ``unanswered``: an offer of ours went out in a response and its
         ACK has not come."""
+        self._host.peer.learn(received.request)
+        too_short = self._host.timer.too_short(received.request)
+        if too_short is not None and received.method in _REFRESHES:
+            self._core.reply(transaction, 422, headers=too_short, now=now)
+            return
         sdp = session_description(received.request)
         is_invite = received.method == "INVITE"
         if not is_invite and sdp is None:
             self._refresh(received, transaction, dialog, now)
         elif self._theirs is not None:
             self.refuse_overlap(transaction, now)
-        elif unanswered or (self._ours is not None and self._ours.attempt is not None):
+        elif unanswered or (self._ours is not None and self._ours.on_the_way):
             self._core.reply(transaction, 491, now=now)
         else:
             guard = self._core.queue.start(
@@ -147,14 +140,20 @@ class Renegotiation:
         now: float,
     ) -> None:
         """An UPDATE without an offer: a session timer or a new Contact."""
-        _refresh_target(dialog, received.request)
-        transaction.respond(self._success(transaction, None, ()), now)
+        refresh_target(dialog, received.request)
+        if transaction.respond(self._success(transaction, dialog, None, ()), now):
+            self._refreshed(received, dialog, now)
+
+    def _refreshed(self, received: ReceivedRequest, dialog: Dialog, now: float) -> None:
+        """A 2xx to it restarts the session timer (RFC 4028 section 9)."""
+        if dialog.state is DialogState.CONFIRMED and received.method in _REFRESHES:
+            self._host.timer.accepted(received.request, now)
 
     def respond(self, sdp: bytes, headers: ExtraHeaders, now: float) -> bool:
         if self._theirs is None:
             return False
-        response = self._success(self._theirs.transaction, sdp, headers)  # may refuse headers
         theirs = self._theirs
+        response = self._success(theirs.transaction, theirs.dialog, sdp, headers)  # may raise
         self._take_theirs()
         offered = theirs.sdp is None
         if theirs.received.method != "INVITE":
@@ -169,7 +168,8 @@ class Renegotiation:
                 now=now,
             )
         if sent:
-            _refresh_target(theirs.dialog, theirs.received.request)
+            refresh_target(theirs.dialog, theirs.received.request)
+            self._refreshed(theirs.received, theirs.dialog, now)
             if self._ours is not None:
                 self._ours.outdated = True
         return sent
@@ -201,127 +201,53 @@ class Renegotiation:
             self._core.emit(OfferWithdrawn(self._session))
 
     def _success(
-        self, transaction: ServerTransaction, sdp: bytes | None, headers: ExtraHeaders
+        self,
+        transaction: ServerTransaction,
+        dialog: Dialog,
+        sdp: bytes | None,
+        headers: ExtraHeaders,
     ) -> Response:
+        request = transaction.request
+        if dialog.state is DialogState.CONFIRMED and request.method in _REFRESHES:
+            headers = (*headers, *self._host.timer.response_headers(request))
         response = self._core.response(
-            transaction.request, 200, headers=headers, body=sdp or b"", content_type=SDP
+            request, 200, headers=headers, body=sdp or b"", content_type=SDP
         )
         response.headers.set("Contact", self._host.local_contact(transaction.flow.hop))
         response.headers.add("Allow", self._core.config.allow)
+        response.headers.add("Supported", self._core.config.supports)
         return response
 
     # ---- ours ---------------------------------------------------------------------------------
 
-    def offer(self, dialog: Dialog, sdp: bytes, headers: ExtraHeaders, now: float) -> bool:
+    @property
+    def peer_offers(self) -> bool:
+        return self._theirs is not None
+
+    def offer(self, proposal: Proposal, now: float) -> bool:
         if self.open:
             return False
-        ours = _Ours(sdp, headers, dialog, self._host.authenticator.round())
-        self._ours = ours
-        self._core.route(dialog, lambda flows, later: self._send(ours, flows, later), now)
+        self._ours = OwnOffer(self._host, self, proposal)
+        self._ours.start(now)
         return True
 
-    def _send(self, ours: _Ours, destinations: tuple[Flow, ...], now: float) -> None:
-        if self._ours is not ours:
-            return
-        if not destinations:
-            self._fail(503, None, now)
-            return
-        destination = destinations[0]
-        request = self._build(ours, destination)
-        ours.attempt = InviteAttempt(self._core, request, destination, self, ours.dialog)
-        ours.attempt.start(now)  # its Timer B is set before, and so fires before, the next one
-        self._core.queue.cancel(ours.timer)
-        ours.timer = self._core.queue.start(
-            now + self._core.config.timers.give_up, self._no_final_response
-        )
-
-    def _build(self, ours: _Ours, destination: Flow) -> Request:
-        request = ours.dialog.request("INVITE")
-        request.headers.add("Contact", self._host.local_contact(destination.hop))
-        request.headers.add("Allow", self._core.config.allow)
-        for name, value in ours.headers:
-            request.headers.add(name, value)
-        request.headers.add("Content-Type", SDP)
-        request.body = ours.sdp
-        ours.round.authorize(request)
-        return request
-
-    def answered(self, attempt: InviteAttempt, response: Response, flow: Flow, now: float) -> None:
-        ours = self._ours
-        if ours is None or ours.attempt is not attempt:
-            attempt.acknowledge(now)  # given up meanwhile, but the peer must hear of it
-            return
-        self._settle()
-        _refresh_target(ours.dialog, response)
-        attempt.acknowledge(now)
+    def offer_answered(self, offer: OwnOffer, response: Response, now: float) -> None:
+        self._ours = None
+        self._host.peer.learn(response)
         self._core.emit(OfferAnswered(self._session, session_description(response)))
 
-    def rejected(self, attempt: InviteAttempt, response: Response, flow: Flow, now: float) -> None:
-        ours = self._ours
-        if ours is None or ours.attempt is not attempt:
-            return
-        if ours.round.answer(response):
-            self._send(ours, (attempt.destination,), now)
-        elif response.status == 491 and ours.retries < MAX_GLARE_RETRIES:
-            self._back_off(ours, now)
-        else:
-            self._fail(response.status, response, now)
-
-    def failed(self, attempt: InviteAttempt, failure: TransactionFailure, now: float) -> None:
-        ours = self._ours
-        if ours is not None and ours.attempt is attempt:
-            self._fail(408 if failure is TransactionFailure.TIMEOUT else 503, None, now)
-
-    def provisional(
-        self, attempt: InviteAttempt, response: Response, flow: Flow, now: float
+    def offer_failed(
+        self, offer: OwnOffer, status: int, response: Response | None, gone: bool, now: float
     ) -> None:
-        """The final response is what counts."""
-
-    def over(self, attempt: InviteAttempt, now: float) -> None:
-        """The answer was acknowledged long ago."""
-
-    def _back_off(self, ours: _Ours, now: float) -> None:
-        """14.1: 2.1 to 4 s if the Call-ID is ours, else up to 2 s, in steps of 10 ms."""
-        ours.retries += 1
-        ours.attempt = None
-        ours.outdated = False
-        if self._session.direction is Direction.OUTBOUND:
-            wait = 2.1 + int(self._core.random() * 191) / 100
-        else:
-            wait = int(self._core.random() * 201) / 100
-        self._core.queue.cancel(ours.timer)
-        ours.timer = self._core.queue.start(now + wait, self._offer_again)
-
-    def _offer_again(self, now: float) -> None:
-        ours = self._ours
-        if ours is None:
-            return
-        if ours.outdated or self._theirs is not None:
-            self._fail(491, None, now)
-        else:
-            self._core.route(ours.dialog, lambda flows, then: self._send(ours, flows, then), now)
-
-    def _no_final_response(self, now: float) -> None:
-        if self._ours is not None and self._ours.attempt is not None:
-            attempt = self._ours.attempt
-            attempt.cancel((), now)
-            self._settle()
-            reason = default_reason(408)
-            self._core.emit(OfferFailed(self._session, 408, reason, None))
-
-    def _fail(self, status: int, response: Response | None, now: float) -> None:
-        """12.2.1.2: 481, 408 and no response at all mean that the dialog is gone."""
-        self._settle()
-        reason = response.reason if response is not None else default_reason(status)
-        if status in (408, 481):
+        self._ours = None
+        if gone:
             self._host.lost(now)
-        else:
-            self._core.emit(OfferFailed(self._session, status, reason, response))
-
-    def _settle(self) -> None:
-        if self._ours is not None:
-            self._core.queue.cancel(self._ours.timer)
-            self._ours = None
+            return
+        reason = response.reason if response is not None else default_reason(status)
+        if response is not None and status in (405, 501):
+            self._host.peer.withdraw(offer.proposal.method)
+        self._host.timer.put_off(now)
+        self._core.emit(OfferFailed(self._session, status, reason, response))
 
 
 class _Withdrawable:
@@ -350,10 +276,3 @@ class _Withdrawable:
 
 def _ignore_ack(sdp: bytes | None, now: float) -> None:
     """The offer was theirs: nothing is left to learn from the ACK."""
-
-
-def _refresh_target(dialog: Dialog, message: Request | Response) -> None:
-    try:
-        dialog.refresh_target(message)
-    except ParseError:
-        return  # an unreadable Contact leaves the target as it was

@@ -12,6 +12,7 @@ from ringback.sip.inbound_session import InboundSession
 from ringback.sip.incoming_requests import capabilities, deliver, refuse_method
 from ringback.sip.message import Request, RequestFragment
 from ringback.sip.response_routing import reply_flow
+from ringback.sip.session_timer import TimerPolicy, interval_too_small
 from ringback.sip.strangers import Gatekeeper, StrangerDesk
 from ringback.sip.transaction import ServerTransaction
 from ringback.sip.transaction_layer import ReceivedRequest
@@ -36,7 +37,7 @@ class RequestReceiver:
         # Methods that we know of get their own refusal further down.
         self._acceptance = Acceptance(
             methods=tuple(KNOWN_METHODS | core.config.interests),
-            extensions=frozenset(tag.lower() for tag in core.config.supported),
+            extensions=frozenset(tag.lower() for tag in core.config.option_tags),
         )
 
     def receive(self, request: Request, flow: Flow, now: float) -> None:
@@ -191,6 +192,12 @@ class RequestReceiver:
     def _invited(
         self, received: ReceivedRequest, transaction: ServerTransaction, now: float
     ) -> None:
+        config = self._core.config
+        policy = TimerPolicy(config.session_expires, config.min_se)
+        too_short = interval_too_small(policy, received.request)
+        if too_short is not None:
+            self._core.reply(transaction, 422, headers=too_short, now=now)
+            return
         try:
             InboundSession(self._core, received, transaction)
         except ParseError as error:

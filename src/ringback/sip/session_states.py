@@ -37,6 +37,7 @@ class SessionInput(StrEnum):
     ACCEPT = "accept"
     ACK = "ack"
     ACK_TIMEOUT = "ack_timeout"
+    """No ACK for our 2xx, or no PRACK for our reliable provisional response."""
     HANG_UP = "hang_up"
     REMOTE_CANCEL = "remote_cancel"
     REMOTE_BYE = "remote_bye"
@@ -69,6 +70,7 @@ TRANSITIONS: dict[tuple[SessionState, SessionInput], SessionState] = {
     (_S.INCOMING, _I.HANG_UP): _S.ENDED,
     (_S.INCOMING, _I.REMOTE_CANCEL): _S.ENDED,
     (_S.INCOMING, _I.REMOTE_BYE): _S.ENDED,
+    (_S.INCOMING, _I.ACK_TIMEOUT): _S.ENDED,
     (_S.ANSWERED, _I.ACK): _S.CONFIRMED,
     (_S.ANSWERED, _I.ACK_TIMEOUT): _S.ENDED,
     (_S.ANSWERED, _I.HANG_UP): _S.ENDED,

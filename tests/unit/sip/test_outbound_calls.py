@@ -177,7 +177,7 @@ def test_an_answer_that_cannot_be_read_ends_the_call_when_no_other_can_come() ->
 def test_a_provisional_response_whose_route_cannot_be_read_still_rings() -> None:
     call = OutboundCall()
     call.hear(180, headers=[("Record-Route", "<<<")])
-    assert call.node.event(ProvisionalReceived).fork is None
+    assert call.node.event(ProvisionalReceived).fork == "peer"
     assert call.session.state is SessionState.PROCEEDING
 
 
