@@ -37,6 +37,8 @@ class CallLimits:
     ring_timeout: float = 60.0
     media_timeout: float = 60.0
     max_calls: int = 1000
+    hold_music: str | None = None
+    """Path of the WAV that held people hear; ``None``: the media's own tune."""
 
 
 class CallControl:
@@ -89,6 +91,7 @@ class CallControl:
             clock=clock,
             recordings_dir=recordings_dir,
             ring_timeout=limits.ring_timeout,
+            hold_music=limits.hold_music,
         )
         self._media_reports = MediaReports(self.registry, self.lifecycle, self.service, plane)
         counts.watch(

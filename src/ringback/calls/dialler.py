@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -37,6 +38,12 @@ class PlaceCall:
     recording: bool | None = None
     """``None``: as the agent has it, else yes."""
     transcripts: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """``X-`` headers to send along."""
+    ring_timeout: float | None = None
+    """Seconds until an answer; ``None``: the node's."""
+    parent_call_id: str | None = None
+    """The call for whose transfer or conference this one is placed."""
 
 
 class Dialler:
@@ -141,6 +148,8 @@ class Dialler:
             sample_rate=platform.sample_rate,
             transcripts=wanted.transcripts,
             recording=recording_name(call_id, now) if records else None,
+            headers=dict(wanted.headers),
+            parent_call_id=wanted.parent_call_id,
         )
         entry = Entry(
             live_call.outbound(facts),
@@ -153,13 +162,15 @@ class Dialler:
         return entry
 
     async def _dial(self, entry: Entry, wanted: PlaceCall, platform: Platform) -> None:
+        ring_timeout = wanted.ring_timeout or self._ring_timeout
         request = DialRequest(
             call_id=entry.call_id,
             account_id=entry.account_id,
             target=entry.call.facts.target,
             caller_id=wanted.caller_id,
             trunk_id=wanted.trunk_id,
-            ring_timeout=self._ring_timeout,
+            ring_timeout=ring_timeout,
+            headers=wanted.headers,
         )
         try:
             leg = await platform.connector.dial(request)
@@ -169,6 +180,6 @@ class Dialler:
         entry.leg = leg
         cause = entry.call.cause
         if cause is None:
-            self._lifecycle.await_answer(entry, self._ring_timeout)
+            self._lifecycle.await_answer(entry, ring_timeout)
         elif not entry.leg_over:
             await leg.hang_up(cause.reason)

@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from ringback.calls.live_call import LiveCall
+from ringback.calls.states import HeldBy
 from ringback.calls.transcript import Line
+from ringback.calls.transfer import Transfer
 
 Message = dict[str, Any]
 
@@ -17,6 +19,11 @@ Message = dict[str, Any]
 def iso(at: datetime | None) -> str | None:
     """``2026-03-13T10:00:00.123Z``, or ``None``."""
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if at else None
+
+
+def held_by(call: LiveCall) -> str | None:
+    """``agent``, ``remote`` or ``both`` for a call that is on hold, else ``None``."""
+    return call.held_by.value if call.held_by is not HeldBy.NOBODY and call.answered else None
 
 
 def call_invite(call: LiveCall) -> Message:
@@ -36,6 +43,7 @@ def call_invite(call: LiveCall) -> Message:
         "trunk_id": facts.trunk_id,
         "capabilities": sorted(facts.capabilities),
         "headers": dict(facts.headers),
+        "identity": dict(facts.identity) if facts.identity is not None else None,
         "created_at": iso(facts.created_at),
     }
 
@@ -48,6 +56,7 @@ def call_state(call: LiveCall) -> Message:
         "platform": call.facts.platform,
         "direction": call.facts.direction.value,
         "state": call.state.value,
+        "held_by": held_by(call),
     }
     if call.cause is not None:
         message |= {
@@ -100,3 +109,53 @@ def call_error(call_id: str, code: str, message: str, hint: str = "") -> Message
         "message": message,
         "hint": hint,
     }
+
+
+def call_transfer(call: LiveCall, transfer: Transfer) -> Message:
+    """How far a transfer has got. ``remote`` is who is at the far end of the call now."""
+    return {
+        "type": "call_transfer",
+        "call_id": call.call_id,
+        **transfer.as_data(),
+        "remote": call.person,
+        "remote_name": call.person_name,
+    }
+
+
+def participant_joined(host: LiveCall, call: LiveCall) -> Message:
+    """Somebody is in the call of ``host`` from now on."""
+    return _participant("participant_joined", host, call)
+
+
+def participant_left(host: LiveCall, call: LiveCall) -> Message:
+    return _participant("participant_left", host, call)
+
+
+def participant_failed(host: LiveCall, call: LiveCall) -> Message:
+    """Somebody who was called into the call did not answer."""
+    return _participant("participant_failed", host, call)
+
+
+def _participant(kind: str, host: LiveCall, call: LiveCall) -> Message:
+    cause = call.cause
+    return {
+        "type": kind,
+        "call_id": host.call_id,
+        "participant_call_id": call.call_id,
+        "remote": call.person,
+        "remote_name": call.person_name,
+        "end_reason": cause.reason.value if cause else None,
+        "sip_code": cause.sip_code if cause else None,
+        "reason_text": cause.text if cause else "",
+    }
+
+
+def gather_result(call_id: str, digits: str, reason: str, request_id: str | None) -> Message:
+    """The answer to ``gather`` on a stream; ``id`` is what the request had as such."""
+    message: Message = {
+        "type": "gather_result",
+        "call_id": call_id,
+        "digits": digits,
+        "reason": reason,
+    }
+    return message if request_id is None else message | {"id": request_id}

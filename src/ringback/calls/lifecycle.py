@@ -17,10 +17,11 @@ import structlog
 from ringback.calls import events, live_call
 from ringback.calls.background import Background
 from ringback.calls.journal import Journal
+from ringback.calls.live_call import LiveCall
 from ringback.calls.metrics import CallMetrics
 from ringback.calls.registry import Entry, Registry, Timer
 from ringback.calls.rows import call_row, line_row
-from ringback.calls.states import CallEvent, CallState, Direction
+from ringback.calls.states import CallEvent, CallState, Direction, Party
 from ringback.calls.texts import sound
 from ringback.connectors.contract import Cause, LegControl
 from ringback.core.bus import Bus
@@ -115,6 +116,33 @@ class Lifecycle:
         self._tell(entry)
         if event is CallEvent.ANSWERED:
             self._answered(entry)
+        self._tell_watchers(entry)
+
+    def hold(self, entry: Entry, party: Party, held: bool) -> None:
+        """``party`` begins or ends its hold."""
+        call = live_call.hold(entry.call, party, held)
+        if call is not entry.call:
+            self._registry.update(entry, call)
+            self._tell(entry)
+
+    def put(self, entry: Entry, call: LiveCall) -> None:
+        """``call`` differs from the entry's in what its record tells, not in its state."""
+        self._registry.update(entry, call)
+        if not entry.draft:
+            self._record(entry)
+
+    def release_agent(self, entry: Entry) -> None:
+        """Take the agent off the call: the people on it go on without, as long as any call may."""
+        entry.agent_left = True
+        entry.speaks = False
+        entry.streams.clear()
+        self._plane.detach_agents(entry.call_id)
+        if entry.call.answered:
+            self.after(entry, "max_duration", MAX_CALL_SECONDS, lambda: self._too_long(entry))
+
+    def _tell_watchers(self, entry: Entry) -> None:
+        for watcher in list(entry.watchers):
+            watcher(entry)
 
     def _answered(self, entry: Entry) -> None:
         entry.answering = False
@@ -232,15 +260,16 @@ class Lifecycle:
 
     # ---- the end ----------------------------------------------------------------------------
 
-    def hang_up(self, entry: Entry, reason: EndReason) -> None:
-        """End the call from our side; nothing happens to one that is over."""
+    def hang_up(self, entry: Entry, reason: EndReason, text: str = "") -> None:
+        """End the call from our side; nothing happens to one that is over. ``text`` is a sentence
+        for the record."""
         if entry.call.final:
             return
         if entry.call.facts.direction is Direction.INBOUND and reason in _TURNED_DOWN:
             self.tell_leg(entry, "reject", lambda leg: leg.reject(reason))
         else:
             self.tell_leg(entry, "hang-up", lambda leg: leg.hang_up(reason))
-        self.end(entry, Cause(reason))
+        self.end(entry, Cause(reason, text=text))
 
     def end(self, entry: Entry, cause: Cause) -> None:
         """The call is over because of ``cause``, unless it was over before."""
@@ -258,6 +287,7 @@ class Lifecycle:
         if call.state is CallState.DISCONNECTED:
             self._plane.notify(entry.call_id, events.bridge_disconnected(entry.call_id))
         self._tell(entry)
+        self._tell_watchers(entry)
         if entry.leg_over or entry.draft:
             return
         self.after(entry, "release", LEG_END_SECONDS, lambda: self._release_soon(entry))

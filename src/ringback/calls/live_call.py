@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ringback.calls.states import TRANSITIONS, CallEvent, CallState, Direction
+from ringback.calls.states import (
+    HOLDING,
+    TRANSITIONS,
+    CallEvent,
+    CallState,
+    Direction,
+    HeldBy,
+    Party,
+)
+from ringback.calls.transfer import Transfer
 from ringback.connectors.contract import Capability, Cause
 from ringback.core.end_reason import EndReason
 
@@ -43,6 +52,11 @@ class CallFacts:
     recording: str | None = None
     """Path of the recording, relative to the data directory, or ``None`` for no recording."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    """``X-`` and other headers that came with the call, or were sent with it."""
+    identity: Mapping[str, object] | None = None
+    """What the caller's STIR/SHAKEN token claims, not verified here."""
+    parent_call_id: str | None = None
+    """The call for whose transfer or conference this one was placed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,13 @@ class LiveCall:
     answered_at: datetime | None = None
     ended_at: datetime | None = None
     cause: Cause | None = None
+    held_by: HeldBy = HeldBy.NOBODY
+    conference_id: str | None = None
+    """The call in whose room it is; its own id for the one that the room belongs to."""
+    remote: str = ""
+    """The number or name at the far end now, where that changed; empty: as in the facts."""
+    remote_name: str = ""
+    transfers: tuple[Transfer, ...] = ()
 
     @property
     def call_id(self) -> str:
@@ -63,6 +84,24 @@ class LiveCall:
     @property
     def final(self) -> bool:
         return self.state.final
+
+    @property
+    def answered(self) -> bool:
+        """Answered and not over."""
+        return self.state in (CallState.ACTIVE, CallState.ON_HOLD)
+
+    @property
+    def person(self) -> str:
+        """The number or name of the person at the far end now."""
+        facts = self.facts
+        first = facts.caller if facts.direction is Direction.INBOUND else facts.callee
+        return self.remote or first
+
+    @property
+    def person_name(self) -> str:
+        if self.remote or self.facts.direction is Direction.OUTBOUND:
+            return self.remote_name
+        return self.facts.caller_name
 
 
 def inbound(facts: CallFacts) -> LiveCall:
@@ -91,6 +130,17 @@ def advance(call: LiveCall, event: CallEvent, at: datetime) -> LiveCall:
         ringing_at=at if state is CallState.RINGING else call.ringing_at,
         answered_at=at if event is CallEvent.ANSWERED else call.answered_at,
     )
+
+
+def hold(call: LiveCall, party: Party, held: bool) -> LiveCall:
+    """The call after ``party`` began or ended its hold; the same object where that changes
+    nothing, or the call is not answered."""
+    held_by = HOLDING.get((call.held_by, party, held))
+    if held_by is None or not call.answered:
+        return call
+    on_hold = held_by is not HeldBy.NOBODY
+    state = TRANSITIONS.get((call.state, CallEvent.HELD if on_hold else CallEvent.RESUMED))
+    return replace(call, held_by=held_by, state=state or call.state)
 
 
 def end(call: LiveCall, cause: Cause, at: datetime) -> LiveCall:

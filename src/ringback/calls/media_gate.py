@@ -70,14 +70,35 @@ class MediaGate:
     def stop_speaking(self, session_id: str) -> None:
         self._plane.stop_speaking(session_id)
 
-    def send_dtmf(self, session_id: str, digits: str) -> None:
-        self._plane.send_dtmf(session_id, digits)
+    def send_dtmf(self, session_id: str, digits: str, method: str = "auto") -> None:
+        self._plane.send_dtmf(session_id, digits, method)
 
     def dtmf(self, session_id: str, digit: str, duration_ms: int) -> None:
         self._plane.dtmf(session_id, digit, duration_ms)
 
     def set_hold(self, session_id: str, held: bool) -> None:
         self._plane.set_hold(session_id, held)
+
+    def hold(self, session_id: str, music: str | None = None) -> None:
+        self._plane.hold(session_id, music)
+
+    def resume(self, session_id: str) -> None:
+        self._plane.resume(session_id)
+
+    def join(self, session_id: str, conference: str) -> None:
+        self._plane.join(session_id, conference)
+
+    def part(self, session_id: str) -> None:
+        self._plane.part(session_id)
+
+    def detach_agents(self, session_id: str) -> None:
+        self._plane.detach_agents(session_id)
+
+    def take_leg(self, session_id: str, other: str) -> None:
+        self._plane.take_leg(session_id, other)
+
+    def report(self, session_id: str) -> SessionReport | None:
+        return self._plane.report(session_id)
 
     def notify(self, session_id: str, message: Mapping[str, Any]) -> None:
         self._plane.notify(session_id, message)

@@ -44,6 +44,12 @@ class CallRow(Base):
     transcripts: Mapped[bool]
     recording: Mapped[str | None] = mapped_column(Text)
     headers: Mapped[dict[str, str]] = mapped_column(JSON)
+    identity: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    parent_call_id: Mapped[str | None] = mapped_column(String(40))
+    conference_id: Mapped[str | None] = mapped_column(String(40))
+    remote: Mapped[str] = mapped_column(Text, server_default="")
+    remote_name: Mapped[str] = mapped_column(Text, server_default="")
+    transfers: Mapped[list[dict[str, Any]]] = mapped_column(JSON, server_default="[]")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ringing_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

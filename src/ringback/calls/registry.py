@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ringback.calls.gathering import Gathering
 from ringback.calls.live_call import LiveCall
-from ringback.calls.rows import quality_of
 from ringback.calls.transcript import Transcript
 from ringback.connectors.contract import LegControl
 from ringback.media.plane import SessionReport, VoiceSpec
@@ -53,6 +53,20 @@ class Entry:
     """Set once the call is answered or over; what ``accept`` waits for."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
     """The media is closed and the record is complete."""
+    watchers: list[Callable[[Entry], None]] = field(default_factory=list)
+    """Called after each move of the call; one that is called may take itself out."""
+    signalling: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the far end is asked to hold or resume: one after the other."""
+    hold_signalled: bool = False
+    """The far end was told that we hold."""
+    transferring: bool = False
+    """A transfer that we asked for is under way."""
+    gathering: Gathering | None = None
+    """Who waits for keys."""
+    streams: set[str] = field(default_factory=set)
+    """The call WebSockets that are attached."""
+    agent_left: bool = False
+    """The agent was taken off the call: it was transferred."""
 
     @property
     def call_id(self) -> str:
@@ -63,8 +77,14 @@ class Entry:
         return self.call.facts.account_id
 
     @property
-    def quality_figures(self) -> dict[str, object] | None:
-        return quality_of(self.quality) if self.quality is not None else None
+    def has_agent(self) -> bool:
+        """Whether somebody of ours is on the call: an agent that it belongs to, or a stream."""
+        hired = self.voice is not None or self.call.facts.agent_id is not None
+        return bool(self.streams) or (hired and not self.agent_left)
+
+    def unwatch(self, watcher: Callable[[Entry], None]) -> None:
+        if watcher in self.watchers:
+            self.watchers.remove(watcher)
 
     def cancel_timer(self, name: str) -> None:
         timer = self.timers.pop(name, None)

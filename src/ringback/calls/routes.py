@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import FileResponse, JSONResponse
 
 from ringback.calls.idempotency import Answer, IdempotencyStore
-from ringback.calls.schemas import (
-    CallCreate,
-    CallDetail,
-    CallView,
-    ChatRequest,
-    CommandDone,
-    DtmfRequest,
-    SayRequest,
-)
+from ringback.calls.routes_commands import CallId, add_commands
+from ringback.calls.routes_conference import add_conference
+from ringback.calls.routes_control import add_control
+from ringback.calls.schemas import CallCreate, CallDetail, CallView
 from ringback.calls.service import CallService
 from ringback.calls.transcript import MAX_LINES
-from ringback.connectors.contract import Capability
 from ringback.core.http import CurrentAccount, PageOf, Paging, errors
 
-CallId = Annotated[str, Path(description="The call's `call_id`.", max_length=64)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -43,7 +36,9 @@ def call_routes(calls: CallService, idempotency: IdempotencyStore) -> APIRouter:
     router = APIRouter(prefix="/api", tags=["Calls"])
     _add_lifecycle(router, calls, idempotency)
     _add_reading(router, calls)
-    _add_commands(router, calls)
+    add_commands(router, calls)
+    add_control(router, calls)
+    add_conference(router, calls)
     return router
 
 
@@ -148,56 +143,3 @@ def _add_reading(router: APIRouter, calls: CallService) -> None:
         """The recording of a call that is over."""
         path = await calls.recording(caller.account_id, call_id)
         return FileResponse(path, media_type="audio/wav", filename=f"{call_id}.wav")
-
-
-def _add_commands(router: APIRouter, calls: CallService) -> None:
-    @router.post(
-        "/call/{call_id}/say",
-        summary="Speak",
-        responses=errors(400, 401, 404, 408, 409, 413, 422, 429),
-    )
-    async def say(call_id: CallId, body: SayRequest, caller: CurrentAccount) -> CommandDone:
-        """Speaks text with the voice of the call's hosted agent. 400 `tts_not_configured` where
-        the call has none: send your own audio to the call WebSocket then."""
-        calls.say(caller.account_id, call_id, body.text)
-        return CommandDone(call_id=call_id)
-
-    @router.post(
-        "/call/{call_id}/stop-speaking",
-        summary="Stop speaking",
-        responses=errors(400, 401, 404, 409, 422, 429),
-    )
-    async def stop_speaking(call_id: CallId, caller: CurrentAccount) -> CommandDone:
-        """Interrupts what the hosted voice is saying and drops what it was about to say."""
-        calls.stop_speaking(caller.account_id, call_id)
-        return CommandDone(call_id=call_id)
-
-    @router.post(
-        "/call/{call_id}/dtmf",
-        summary="Press keys",
-        responses=errors(400, 401, 404, 408, 409, 413, 422, 429),
-    )
-    async def send_dtmf(call_id: CallId, body: DtmfRequest, caller: CurrentAccount) -> CommandDone:
-        """Sends DTMF to the far end, as to a voice menu."""
-        calls.send_dtmf(caller.account_id, call_id, body.digits.upper())
-        return CommandDone(call_id=call_id)
-
-    @router.post(
-        "/call/{call_id}/chat",
-        summary="Send a chat message",
-        responses=errors(400, 401, 404, 408, 413, 422, 429),
-    )
-    async def send_chat(call_id: CallId, body: ChatRequest, caller: CurrentAccount) -> CommandDone:
-        """For platforms with the capability `write`. A phone call has none: 400
-        `capability_missing`."""
-        calls.unsupported(caller.account_id, call_id, Capability.WRITE)
-
-    @router.post(
-        "/call/{call_id}/typing",
-        summary="Show that the agent types",
-        responses=errors(400, 401, 404, 422, 429),
-    )
-    async def show_typing(call_id: CallId, caller: CurrentAccount) -> CommandDone:
-        """For platforms with the capability `typing`. A phone call has none: 400
-        `capability_missing`."""
-        calls.unsupported(caller.account_id, call_id, Capability.TYPING)

@@ -10,6 +10,7 @@ from ringback.calls.live_call import CallFacts, LiveCall
 from ringback.calls.models import CallRow, TranscriptRow
 from ringback.calls.states import CallState, Direction
 from ringback.calls.transcript import Line
+from ringback.calls.transfer import Transfer
 from ringback.connectors.contract import Capability, Cause
 from ringback.core.end_reason import EndReason
 from ringback.media.plane import SessionReport
@@ -65,6 +66,12 @@ def call_row(call: LiveCall, node_id: str, quality: SessionReport | None) -> Row
         "transcripts": facts.transcripts,
         "recording": facts.recording,
         "headers": dict(facts.headers),
+        "identity": dict(facts.identity) if facts.identity is not None else None,
+        "parent_call_id": facts.parent_call_id,
+        "conference_id": call.conference_id,
+        "remote": call.remote,
+        "remote_name": call.remote_name,
+        "transfers": [transfer.as_data() for transfer in call.transfers],
         "created_at": facts.created_at,
         "ringing_at": call.ringing_at,
         "answered_at": call.answered_at,
@@ -107,6 +114,8 @@ def call_of(row: CallRow) -> LiveCall:
         transcripts=row.transcripts,
         recording=row.recording,
         headers=row.headers,
+        identity=row.identity,
+        parent_call_id=row.parent_call_id,
     )
     cause = None
     if row.end_reason is not None:
@@ -118,6 +127,10 @@ def call_of(row: CallRow) -> LiveCall:
         answered_at=row.answered_at,
         ended_at=row.ended_at,
         cause=cause,
+        conference_id=row.conference_id,
+        remote=row.remote,
+        remote_name=row.remote_name,
+        transfers=tuple(Transfer.from_data(data) for data in row.transfers),
     )
 
 

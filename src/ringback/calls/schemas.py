@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from ringback.calls.conferences import Participant, Role
 from ringback.calls.dialler import DEFAULT_AGENT_NAME, PlaceCall
+from ringback.calls.events import held_by
+from ringback.calls.gather import GatherReason
 from ringback.calls.live_call import CallFacts, LiveCall
+from ringback.calls.requests import CALL_ID, Identifier
 from ringback.calls.service import CallSnapshot
-from ringback.calls.states import CallState, Direction
+from ringback.calls.states import CallState, Direction, Party
 from ringback.calls.texts import MAX_TARGET
+from ringback.calls.transfer import Transfer, TransferMode, TransferState
 from ringback.core.end_reason import EndReason
 from ringback.core.http import ApiModel, api_example
-from ringback.core.http.models import Line, Name, Prose
+from ringback.core.http.models import Line, Name
 from ringback.media.plane import FRAME_MS
 
-MAX_TEXT = 10_000
-MAX_ATTACHMENTS = 10
-
-CALL_ID = "call_01k9zv3n8q4e7m2c5x6t8r9w0y"
+MAX_HEADERS = 16
+MAX_HEADER_VALUE = 256
 
 Platform = Annotated[
     Line,
     StringConstraints(min_length=1, max_length=32),
     Field(description="`sip` for phone calls.", examples=["sip"]),
 ]
-Identifier = Annotated[Line, StringConstraints(min_length=1, max_length=64)]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[Xx]-[A-Za-z0-9_-]{1,62}$")]
+HeaderValue = Annotated[Line, StringConstraints(max_length=MAX_HEADER_VALUE)]
 
 
 class CallCreate(ApiModel):
@@ -63,33 +67,15 @@ class CallCreate(ApiModel):
         default=None, description="Whether to record the call; null: yes, unless the agent says no."
     )
 
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict,
+        max_length=MAX_HEADERS,
+        description="`X-` headers to send along with the call.",
+        examples=[{"X-Campaign": "spring"}],
+    )
+
     def wanted(self) -> PlaceCall:
         return PlaceCall(**self.model_dump())
-
-
-class SayRequest(ApiModel):
-    model_config = api_example(text="Hello, I am your AI assistant.")
-
-    text: Annotated[Prose, StringConstraints(min_length=1, max_length=MAX_TEXT)] = Field(
-        description="What to speak.", pattern=r"\S"
-    )
-
-
-class ChatRequest(ApiModel):
-    model_config = api_example(text="Here is the link: https://example.com")
-
-    text: Annotated[Prose, StringConstraints(max_length=MAX_TEXT)] | None = None
-    sender_name: Annotated[Line, StringConstraints(max_length=100)] = ""
-    attachments: list[dict[str, Any]] | None = Field(default=None, max_length=MAX_ATTACHMENTS)
-
-
-class DtmfRequest(ApiModel):
-    model_config = api_example(digits="1,23#")
-
-    digits: str = Field(
-        pattern=r"^[0-9A-Da-d*#,]{1,64}$",
-        description="The keys, one after another: 0-9, A-D, * and #; `,` waits half a second.",
-    )
 
 
 class Audio(ApiModel):
@@ -107,7 +93,7 @@ class Audio(ApiModel):
 
 
 class Quality(ApiModel):
-    """What the media of a call was like (RFC 3550's figures), known when it is over."""
+    """What the media of a call is like so far, or was (RFC 3550's figures)."""
 
     packets_received: int
     packets_sent: int
@@ -116,7 +102,71 @@ class Quality(ApiModel):
     packets_duplicate: int
     jitter_ms: float
     round_trip_ms: float | None
+    codec: str = Field(default="", description="The codec in use; empty: none was agreed on.")
+    security: str = Field(default="none", description="`none`, or the SRTP suite of the audio.")
+    buffer_ms: float = Field(default=0.0, description="The delay of the jitter buffer.")
+    remote_packets_lost: int | None = Field(
+        default=None, description="Of our packets, as the far end reports; null: it does not."
+    )
+    remote_jitter_ms: float | None = None
+    mos: float | None = Field(
+        default=None, description="How the person is heard here: 1.0 to 4.5 (ITU-T G.107)."
+    )
+    remote_mos: float | None = Field(default=None, description="How we are heard there.")
     recorded_ms: int
+
+
+class TransferView(ApiModel):
+    """One transfer of a call."""
+
+    at: datetime
+    by: Party = Field(description="`agent`: asked for here. `remote`: by the far end.")
+    target: str
+    mode: TransferMode = Field(description="The way that is tried, in the end that was taken.")
+    state: TransferState
+    to_call_id: str | None = Field(description="The call at the other end, where it is one here.")
+    sip_code: int | None
+    reason: str | None = Field(description="Why it failed: an `end_reason` or an error code.")
+    reason_text: str
+
+    @classmethod
+    def of(cls, transfer: Transfer) -> TransferView:
+        return cls.model_validate(transfer.as_data())
+
+
+class ParticipantView(ApiModel):
+    """One person of a call."""
+
+    call_id: str = Field(description="Their own call.", examples=[CALL_ID])
+    role: Role
+    joined: bool = Field(description="Hears the others; `false` while they are being called.")
+    state: CallState
+    remote: str = Field(examples=["+493012345678"])
+    remote_name: str
+
+    @classmethod
+    def of(cls, participant: Participant) -> ParticipantView:
+        call = participant.entry.call
+        return cls(
+            call_id=call.call_id,
+            role=participant.role,
+            joined=participant.joined,
+            state=call.state,
+            remote=call.person,
+            remote_name=call.person_name,
+        )
+
+
+class ParticipantList(ApiModel):
+    items: list[ParticipantView]
+
+
+class GatherDone(ApiModel):
+    """What the person pressed."""
+
+    call_id: str = Field(examples=[CALL_ID])
+    digits: str = Field(examples=["1234"])
+    reason: GatherReason
 
 
 class CallView(ApiModel):
@@ -139,7 +189,24 @@ class CallView(ApiModel):
     agent_id: str | None
     phone_number_id: str | None
     trunk_id: str | None
-    headers: dict[str, str] = Field(description="What the platform sent along: `X-…`, Diversion.")
+    headers: dict[str, str] = Field(
+        description="What came along with the call (`X-…`, Diversion), or was sent with it."
+    )
+    identity: dict[str, Any] | None = Field(
+        description="What the caller's STIR/SHAKEN token claims; not verified."
+    )
+    held_by: Literal["agent", "remote", "both"] | None = Field(
+        description="Who holds a call that is `on_hold`."
+    )
+    remote: str = Field(description="Who is at the far end now; after a transfer not the first.")
+    remote_name: str
+    parent_call_id: str | None = Field(
+        description="The call for whose transfer or conference this one was placed."
+    )
+    conference_id: str | None = Field(
+        description="The call with whose participants this one is joined; its own id for theirs."
+    )
+    transfers: list[TransferView]
     created_at: datetime
     ringing_at: datetime | None
     answered_at: datetime | None
@@ -221,6 +288,13 @@ def _fields(call: LiveCall, base_url: str) -> dict[str, Any]:
         "phone_number_id": facts.phone_number_id,
         "trunk_id": facts.trunk_id,
         "headers": dict(facts.headers),
+        "identity": dict(facts.identity) if facts.identity is not None else None,
+        "held_by": held_by(call),
+        "remote": call.person,
+        "remote_name": call.person_name,
+        "parent_call_id": facts.parent_call_id,
+        "conference_id": call.conference_id,
+        "transfers": [TransferView.of(transfer) for transfer in call.transfers],
         "created_at": facts.created_at,
         "ringing_at": call.ringing_at,
         "answered_at": call.answered_at,

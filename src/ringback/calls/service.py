@@ -1,4 +1,8 @@
-"""Calls: the operations. Every front door comes through here, and so do the connectors."""
+"""Calls: the operations. Every front door comes through here, and so do the connectors.
+
+What belongs together is together: ``holding``, ``transfers``, ``conferences`` and ``gathers`` are
+operations of this service as much as its own methods.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +15,22 @@ from pathlib import Path
 from typing import NoReturn
 
 from ringback.calls.admission import Admission
+from ringback.calls.conferences import Conferences
 from ringback.calls.dialler import Dialler, PlaceCall
+from ringback.calls.finder import Finder, not_found, require
+from ringback.calls.gathers import Gathers
 from ringback.calls.history import CallHistory
+from ringback.calls.holding import Holding
 from ringback.calls.journal import Journal
 from ringback.calls.lifecycle import Lifecycle
 from ringback.calls.live_call import LiveCall
 from ringback.calls.ports import Agents, Platform
 from ringback.calls.registry import Entry, Registry
+from ringback.calls.rows import quality_of
 from ringback.calls.sink import CallReports
 from ringback.calls.states import CallState, Direction
 from ringback.calls.transcript import Line
+from ringback.calls.transfers import Transfers
 from ringback.connectors.contract import CallSink, Capability
 from ringback.core.clock import Clock
 from ringback.core.end_reason import EndReason
@@ -29,6 +39,7 @@ from ringback.core.paging import Page, PageRequest
 from ringback.media.plane import MediaPlane
 
 DTMF_DIGITS = re.compile(r"[0-9A-D*#,]{1,64}")
+INFO = "info"
 ACCEPT_WAIT_SECONDS = 3.0
 """How long ``accept`` waits for the far end to have the answer, and a list for the last records."""
 ATTACH_WAIT_SECONDS = 5.0
@@ -63,6 +74,7 @@ class CallService:
         clock: Clock,
         recordings_dir: Path,
         ring_timeout: float,
+        hold_music: str | None = None,
     ) -> None:
         self._registry = registry
         self._journal = journal
@@ -72,7 +84,8 @@ class CallService:
         self._plane = plane
         self._recordings_dir = recordings_dir
         self._platforms: dict[str, Platform] = {}
-        self._dialler = Dialler(
+        self._finder = finder = Finder(registry)
+        self._dialler = dialler = Dialler(
             registry=registry,
             lifecycle=lifecycle,
             admission=admission,
@@ -91,6 +104,12 @@ class CallService:
             clock=clock,
             ring_timeout=ring_timeout,
         )
+        self.holding = Holding(finder, lifecycle, plane, hold_music)
+        self.conferences = Conferences(finder, lifecycle, dialler, plane)
+        self.transfers = Transfers(
+            finder, lifecycle, dialler, self.holding, self.conferences, clock
+        )
+        self.gathers = Gathers(finder, lifecycle, clock, self.say, plane.stop_speaking)
 
     @property
     def sink(self) -> CallSink:
@@ -118,12 +137,12 @@ class CallService:
 
     async def get(self, account_id: str, call_id: str, since: int = 0) -> CallSnapshot:
         """A call, live or over, with its transcript from line ``since`` on. Raises ``NotFound``."""
-        entry = self._entry(account_id, call_id)
+        entry = self._finder.known(account_id, call_id)
         if entry is not None:
             return self._snapshot(entry, since)
         found = await self._history.get(account_id, call_id, since)
         if found is None:
-            raise _not_found(call_id)
+            raise not_found()
         return CallSnapshot(found.call, found.lines, found.transcript_length, found.quality)
 
     def live(self, account_id: str) -> list[CallSnapshot]:
@@ -148,7 +167,7 @@ class CallService:
     async def recording(self, account_id: str, call_id: str) -> Path:
         """The WAV file of a call that is over; waits a moment where it is just being completed.
         Raises ``NotFound`` or ``Conflict``."""
-        entry = self._entry(account_id, call_id)
+        entry = self._finder.known(account_id, call_id)
         if entry is not None and entry.call.final:
             await _within(RECORDING_WAIT_SECONDS, entry.released.wait())
         if entry is not None and not entry.released.is_set():
@@ -178,13 +197,13 @@ class CallService:
 
     async def accept(self, account_id: str, call_id: str) -> CallSnapshot:
         """Answer a ringing inbound call; returns once it is active (or over)."""
-        entry = self._ringing(account_id, call_id)
+        entry = self._finder.ringing(account_id, call_id)
         self._lifecycle.answer(entry)
         await _within(ACCEPT_WAIT_SECONDS, entry.changed.wait())
         return self._snapshot(entry)
 
     def refuse(self, account_id: str, call_id: str) -> CallSnapshot:
-        entry = self._ringing(account_id, call_id)
+        entry = self._finder.ringing(account_id, call_id)
         if entry.answering:
             raise Conflict("The call is being answered.", code="call_not_ringing")
         self._lifecycle.hang_up(entry, EndReason.REFUSED)
@@ -192,7 +211,7 @@ class CallService:
 
     def hang_up(self, account_id: str, call_id: str) -> CallSnapshot:
         """End the call, whatever its state."""
-        entry = self._live_entry(account_id, call_id)
+        entry = self._finder.live(account_id, call_id)
         unanswered = entry.call.facts.direction is Direction.OUTBOUND and entry.call.state in (
             CallState.CONNECTING,
             CallState.RINGING,
@@ -203,7 +222,7 @@ class CallService:
 
     def say(self, account_id: str, call_id: str, text: str) -> None:
         """Speak ``text`` with the call's voice. Raises ``NotConfigured`` where none can speak."""
-        entry = self._answered(account_id, call_id, Capability.AUDIO_OUT)
+        entry = self._finder.answered(account_id, call_id, Capability.AUDIO_OUT)
         try:
             self._lifecycle.ensure_mouth(entry)
         except (NotConfigured, InvalidRequest) as error:
@@ -215,25 +234,34 @@ class CallService:
         self._plane.say(call_id, text)
 
     def stop_speaking(self, account_id: str, call_id: str) -> None:
-        self._answered(account_id, call_id, Capability.AUDIO_OUT)
+        self._finder.answered(account_id, call_id, Capability.AUDIO_OUT)
         self._plane.stop_speaking(call_id)
 
-    def send_dtmf(self, account_id: str, call_id: str, digits: str) -> None:
-        """``0-9A-D*#``, and ``,`` for a half-second pause."""
-        self._answered(account_id, call_id, Capability.DTMF)
+    async def send_dtmf(
+        self, account_id: str, call_id: str, digits: str, method: str = "auto"
+    ) -> None:
+        """``0-9A-D*#``, and ``,`` for a half-second pause, by ``rtp`` (RFC 4733), ``inband``
+        (tones), ``info`` (SIP INFO) or, with ``auto``, as the trunk has it.
+
+        Raises ``UpstreamFailed`` (``dtmf_refused``) where the far end takes no INFO.
+        """
+        entry = self._finder.answered(account_id, call_id, Capability.DTMF)
         if not DTMF_DIGITS.fullmatch(digits):
             raise InvalidRequest(
                 "`digits` must be 1 to 64 of 0-9, A-D, *, # and , (a pause).",
                 code="invalid_digits",
                 field="digits",
             )
-        self._plane.send_dtmf(call_id, digits)
+        if method == INFO and entry.leg is not None:
+            await entry.leg.send_dtmf(digits)
+        else:
+            self._plane.send_dtmf(call_id, digits, method)
 
     def unsupported(self, account_id: str, call_id: str, capability: Capability) -> NoReturn:
-        """The answer to an operation that no connector of this node has: chat, typing, hold,
-        transfer. Raises ``InvalidRequest`` naming what the call can do."""
-        entry = self._live_entry(account_id, call_id)
-        _require(entry, capability)
+        """The answer to an operation that no connector of this node has: chat, typing. Raises
+        ``InvalidRequest`` naming what the call can do."""
+        entry = self._finder.live(account_id, call_id)
+        require(entry, capability)
         raise InvalidRequest(
             f"This version cannot use the capability `{capability}` of a call.",
             code="not_supported",
@@ -247,14 +275,14 @@ class CallService:
         Raises ``NotFound`` for a call that is not, or no longer, live, and ``Conflict`` when its
         media is not there yet.
         """
-        entry = self._live_entry(account_id, call_id)
+        entry = self._finder.live(account_id, call_id)
         if not await _within(ATTACH_WAIT_SECONDS, entry.media_open.wait()):
             raise Conflict(
                 "No active WebSocket connection: the audio of this call is not connected yet.",
                 code="media_not_ready",
                 hint="Wait a moment for the connection to be established, and try again.",
             )
-        return self._live_entry(account_id, call_id).call_id
+        return self._finder.live(account_id, call_id).call_id
 
     def attach_stream(self, call_id: str, connection: socket.socket, request: bytes) -> None:
         """Hand an authenticated connection to the call's media, which owns it from here on."""
@@ -276,48 +304,15 @@ class CallService:
     def draining(self) -> bool:
         return self._admission.closed
 
-    # ---- finding ----------------------------------------------------------------------------
-
-    def _entry(self, account_id: str, call_id: str) -> Entry | None:
-        entry = self._registry.get(call_id)
-        if entry is None or entry.account_id != account_id or entry.draft:
-            return None
-        return entry
-
-    def _live_entry(self, account_id: str, call_id: str) -> Entry:
-        entry = self._entry(account_id, call_id)
-        if entry is None or entry.call.final:
-            raise _not_found(call_id)
-        return entry
-
-    def _ringing(self, account_id: str, call_id: str) -> Entry:
-        entry = self._live_entry(account_id, call_id)
-        inbound = entry.call.facts.direction is Direction.INBOUND
-        if not inbound or entry.call.state is not CallState.RINGING:
-            raise Conflict(
-                f"Only an inbound call that rings can be accepted or refused; this one is "
-                f"{entry.call.facts.direction.value} and {entry.call.state.value}.",
-                code="call_not_ringing",
-            )
-        return entry
-
-    def _answered(self, account_id: str, call_id: str, capability: Capability) -> Entry:
-        entry = self._live_entry(account_id, call_id)
-        _require(entry, capability)
-        if entry.call.state not in (CallState.ACTIVE, CallState.ON_HOLD):
-            raise Conflict(
-                f"The call is {entry.call.state.value}, not answered yet.",
-                code="call_not_active",
-                hint="Wait for `call_state` to say `active`.",
-            )
-        return entry
-
     def _snapshot(self, entry: Entry, since: int = 0) -> CallSnapshot:
+        report = entry.quality
+        if report is None and entry.call.answered:
+            report = self._plane.report(entry.call_id)
         return CallSnapshot(
             entry.call,
             tuple(entry.transcript.since(since)),
             len(entry.transcript),
-            entry.quality_figures,
+            quality_of(report) if report is not None else None,
         )
 
 
@@ -329,21 +324,3 @@ async def _within(seconds: float, happening: Awaitable[object]) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def _require(entry: Entry, capability: Capability) -> None:
-    if capability not in entry.call.facts.capabilities:
-        able = ", ".join(sorted(entry.call.facts.capabilities))
-        raise InvalidRequest(
-            f"Calls on {entry.call.facts.platform} do not have the capability `{capability}`.",
-            code="capability_missing",
-            hint=f"This call has: {able}.",
-        )
-
-
-def _not_found(call_id: str) -> NotFound:
-    return NotFound(
-        "Call not found: it does not exist, or it has ended.",
-        code="call_not_found",
-        hint="GET /api/calls lists the live calls.",
-    )

@@ -6,18 +6,26 @@ from dataclasses import replace
 
 import structlog
 
-from ringback.calls import events, live_call
+from ringback.calls import live_call
 from ringback.calls.admission import Admission
 from ringback.calls.lifecycle import Lifecycle
 from ringback.calls.live_call import CallFacts
 from ringback.calls.ports import AgentProfile, Agents, Platform
 from ringback.calls.registry import MOUTH, Entry, Registry
-from ringback.calls.states import CallEvent, Direction
-from ringback.calls.texts import MAX_HEADER, MAX_IDENTITY, one_line, recording_name
+from ringback.calls.states import CallEvent, Direction, Party
+from ringback.calls.texts import (
+    MAX_HEADER,
+    MAX_IDENTITY,
+    MAX_TARGET,
+    one_line,
+    recording_name,
+)
+from ringback.calls.transfer import Transfer, TransferMode, TransferState
+from ringback.calls.transfers import keep_transfer
 from ringback.connectors.contract import Cause, InboundOffer, LegControl
 from ringback.core.clock import Clock
 from ringback.core.end_reason import EndReason
-from ringback.core.errors import NotConfigured, NotFound, RingbackError
+from ringback.core.errors import Conflict, NotConfigured, NotFound, RingbackError
 from ringback.core.ids import new_id
 from ringback.media.plane import MediaPlane
 
@@ -116,6 +124,7 @@ class CallReports:
             sample_rate=platform.sample_rate,
             recording=recording_name(call_id, now) if records else None,
             headers={name: one_line(value, MAX_HEADER) for name, value in offer.headers.items()},
+            identity=offer.identity,
         )
         entry = Entry(
             live_call.inbound(facts),
@@ -144,14 +153,47 @@ class CallReports:
 
     def leg_held(self, call_id: str, held: bool) -> None:
         if (entry := self._registry.get(call_id)) is not None:
-            self._lifecycle.advance(entry, CallEvent.HELD if held else CallEvent.RESUMED)
+            self._lifecycle.hold(entry, Party.REMOTE, held)
 
     def leg_dtmf(self, call_id: str, digit: str, duration_ms: int) -> None:
-        """A key by signalling: the agents at the bridge get it from here, others as an event."""
+        """A key by signalling. Media tells it on, once, however often it comes."""
         entry = self._registry.get(call_id)
         if entry is not None and not entry.call.final:
             self._plane.dtmf(call_id, digit, duration_ms)
-            self._lifecycle.announce_dtmf(entry, events.dtmf(entry.call, digit, duration_ms))
+
+    # ---- transfers by the far end -----------------------------------------------------------
+
+    async def leg_transfer_requested(self, call_id: str, target: str) -> None:
+        """Whoever is at the far end may spend as much as a placed call may."""
+        entry = self._registry.get(call_id)
+        if entry is None or not entry.call.answered:
+            raise Conflict("The call is not active.", code="call_not_active")
+        if entry.transferring:
+            raise Conflict("The call is being transferred.", code="transfer_in_progress")
+        try:
+            self._admission.check(Direction.OUTBOUND, entry.account_id)
+        except RingbackError as error:
+            self._admission.turned_away(Direction.OUTBOUND, error)
+            raise
+        target = one_line(target, MAX_TARGET)
+        asked = Transfer(self._clock.now(), Party.REMOTE, target, TransferMode.REFER)
+        keep_transfer(self._lifecycle, entry, asked)
+        log.info("transfer_by_far_end", call_id=call_id, target=target)
+
+    def leg_replaced(self, call_id: str, leg: LegControl, remote: str, name: str) -> None:
+        """Another person is on the call from now on; the record keeps who it was before."""
+        entry = self._registry.get(call_id)
+        if entry is None or entry.call.final:
+            return
+        entry.leg = leg
+        entry.hold_signalled = False
+        remote, name = one_line(remote, MAX_IDENTITY), one_line(name, MAX_IDENTITY)
+        self._lifecycle.put(entry, replace(entry.call, remote=remote, remote_name=name))
+        self._lifecycle.hold(entry, Party.REMOTE, False)
+        asked = _requested(entry)
+        done = asked or Transfer(self._clock.now(), Party.REMOTE, remote, TransferMode.REFER)
+        keep_transfer(self._lifecycle, entry, done.step(TransferState.DONE), asked)
+        log.info("leg_replaced", call_id=call_id, remote=remote)
 
     def leg_ended(self, call_id: str, cause: Cause) -> None:
         cause = replace(cause, text=one_line(cause.text, MAX_IDENTITY))
@@ -162,3 +204,11 @@ class CallReports:
         if cause.reason is EndReason.INTERNAL_ERROR:
             log.error("call_failed", call_id=call_id, text=cause.text)
         self._lifecycle.leg_ended(entry, cause)
+
+
+def _requested(entry: Entry) -> Transfer | None:
+    """The last transfer that the far end asked for and that is not decided."""
+    for transfer in reversed(entry.call.transfers):
+        if transfer.by is Party.REMOTE and not transfer.state.final:
+            return transfer
+    return None

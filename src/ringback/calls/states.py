@@ -41,6 +41,20 @@ class Direction(StrEnum):
     OUTBOUND = "outbound"
 
 
+class Party(StrEnum):
+    """Who can hold a call: our side (an agent, or the API for it) or the person's."""
+
+    AGENT = "agent"
+    REMOTE = "remote"
+
+
+class HeldBy(StrEnum):
+    NOBODY = "nobody"
+    AGENT = "agent"
+    REMOTE = "remote"
+    BOTH = "both"
+
+
 class CallEvent(StrEnum):
     """What moves a call from one state to the next."""
 
@@ -82,6 +96,20 @@ TRANSITIONS: dict[tuple[CallState, CallEvent], CallState] = {
     (_S.ON_HOLD, _E.BROKEN): _S.FAILED,
     (_S.ON_HOLD, _E.BRIDGE_LOST): _S.DISCONNECTED,
 }
+
+
+HOLDING: dict[tuple[HeldBy, Party, bool], HeldBy] = {
+    (HeldBy.NOBODY, Party.AGENT, True): HeldBy.AGENT,
+    (HeldBy.NOBODY, Party.REMOTE, True): HeldBy.REMOTE,
+    (HeldBy.AGENT, Party.REMOTE, True): HeldBy.BOTH,
+    (HeldBy.AGENT, Party.AGENT, False): HeldBy.NOBODY,
+    (HeldBy.REMOTE, Party.AGENT, True): HeldBy.BOTH,
+    (HeldBy.REMOTE, Party.REMOTE, False): HeldBy.NOBODY,
+    (HeldBy.BOTH, Party.AGENT, False): HeldBy.REMOTE,
+    (HeldBy.BOTH, Party.REMOTE, False): HeldBy.AGENT,
+}
+"""Who holds after a party begins (``True``) or ends its hold; what is missing changes nothing. The
+call is ``on_hold`` while anybody holds."""
 
 
 def next_state(state: CallState, event: CallEvent) -> CallState | None:

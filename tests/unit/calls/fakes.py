@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,8 @@ from ringback.connectors.contract import (
     DialRequest,
     InboundOffer,
     LegControl,
+    TracedMessage,
+    TransferResult,
 )
 from ringback.core.bus import Event, LocalBus, LocalSubscription
 from ringback.core.database import Base, Database
@@ -31,6 +33,7 @@ from ringback.core.errors import NotFound, RingbackError
 from ringback.core.metrics import Metrics
 from ringback.core.secrets import SecretBox, generate_key
 from ringback.media.plane import (
+    DtmfReceived,
     MediaEvent,
     MediaPlane,
     NegotiatedAudio,
@@ -101,6 +104,9 @@ class FakeLeg:
         self.told: list[str] = []
         self.failing: Exception | None = None
         self.over = False
+        self.transferred: asyncio.Future[TransferResult] = asyncio.Future()
+        """What ``transfer`` waits for."""
+        self.replaced: LegControl | None = None
 
     async def ring(self) -> None:
         self._tell("ring")
@@ -119,6 +125,23 @@ class FakeLeg:
         self._tell(f"hang_up {reason}")
         self._end(reason)
 
+    async def hold(self) -> None:
+        self._tell("hold")
+
+    async def resume(self) -> None:
+        self._tell("resume")
+
+    async def transfer(self, target: str, replaces: LegControl | None = None) -> TransferResult:
+        self._tell(f"transfer {target}")
+        self.replaced = replaces
+        return await self.transferred
+
+    async def send_dtmf(self, digits: str) -> None:
+        self._tell(f"send_dtmf {digits}")
+
+    def trace(self) -> Sequence[TracedMessage]:
+        return ()
+
     def _tell(self, what: str) -> None:
         self.told.append(what)
         if self.failing is not None:
@@ -132,7 +155,15 @@ class FakeLeg:
 
 class FakeConnector:
     platform = "sip"
-    capabilities = frozenset({Capability.AUDIO_IN, Capability.AUDIO_OUT, Capability.DTMF})
+    capabilities = frozenset(
+        {
+            Capability.AUDIO_IN,
+            Capability.AUDIO_OUT,
+            Capability.DTMF,
+            Capability.HOLD,
+            Capability.TRANSFER,
+        }
+    )
 
     def __init__(self, plane: MediaPlane | None = None) -> None:
         self.plane = plane
@@ -205,7 +236,7 @@ class FakePlane:
         self.stopped = False
         self._listeners: list[Callable[[MediaEvent], None]] = []
 
-    def report(self, event: MediaEvent) -> None:
+    def report_event(self, event: MediaEvent) -> None:
         for listener in self._listeners:
             listener(event)
 
@@ -234,11 +265,33 @@ class FakePlane:
     def stop_speaking(self, session_id: str) -> None:
         self.commands.append(("stop_speaking", session_id))
 
-    def send_dtmf(self, session_id: str, digits: str) -> None:
-        self.commands.append(("send_dtmf", session_id, digits))
+    def send_dtmf(self, session_id: str, digits: str, method: str = "auto") -> None:
+        self.commands.append(("send_dtmf", session_id, digits, method))
 
     def dtmf(self, session_id: str, digit: str, duration_ms: int) -> None:
         self.commands.append(("dtmf", session_id, digit, duration_ms))
+        self.report_event(DtmfReceived(session_id, digit, duration_ms))
+
+    def hold(self, session_id: str, music: str | None = None) -> None:
+        self.commands.append(("hold", session_id, music))
+
+    def resume(self, session_id: str) -> None:
+        self.commands.append(("resume", session_id))
+
+    def join(self, session_id: str, conference: str) -> None:
+        self.commands.append(("join", session_id, conference))
+
+    def part(self, session_id: str) -> None:
+        self.commands.append(("part", session_id))
+
+    def detach_agents(self, session_id: str) -> None:
+        self.commands.append(("detach_agents", session_id))
+
+    def take_leg(self, session_id: str, other: str) -> None:
+        self.commands.append(("take_leg", session_id, other))
+
+    def report(self, session_id: str) -> SessionReport | None:
+        return SessionReport(session_id, packets_received=100, codec="PCMA", mos=4.3)
 
     def set_hold(self, session_id: str, held: bool) -> None:
         self.commands.append(("set_hold", session_id, held))

@@ -48,11 +48,15 @@ STEPS: dict[str, Step] = {
     "refuse": lambda lab, leg: lab.control.service.refuse(ACCOUNT, leg.call_id),
     "hang up": lambda lab, leg: lab.control.service.hang_up(ACCOUNT, leg.call_id),
     "say": lambda lab, leg: lab.control.service.say(ACCOUNT, leg.call_id, "hi"),
-    "media key": lambda lab, leg: lab.plane.report(DtmfReceived(leg.call_id, "2", 90)),
-    "media timeout": lambda lab, leg: lab.plane.report(MediaTimedOut(leg.call_id, 60)),
-    "agent leaves": lambda lab, leg: lab.plane.report(HangUpRequested(leg.call_id, "silence")),
-    "words": lambda lab, leg: lab.plane.report(TranscriptLine(leg.call_id, "caller", "a", 0, 1)),
-    "stream hangs up": lambda lab, leg: lab.plane.report(
+    "media key": lambda lab, leg: lab.plane.report_event(DtmfReceived(leg.call_id, "2", 90)),
+    "media timeout": lambda lab, leg: lab.plane.report_event(MediaTimedOut(leg.call_id, 60)),
+    "agent leaves": lambda lab, leg: lab.plane.report_event(
+        HangUpRequested(leg.call_id, "silence")
+    ),
+    "words": lambda lab, leg: lab.plane.report_event(
+        TranscriptLine(leg.call_id, "caller", "a", 0, 1)
+    ),
+    "stream hangs up": lambda lab, leg: lab.plane.report_event(
         StreamCommand(leg.call_id, "stream_1", {"type": "hangup"})
     ),
     "a second": lambda lab, leg: lab.time.pass_by(1),

@@ -63,7 +63,7 @@ def test_placing_a_call_answers_with_every_documented_field(tmp_path: Path) -> N
         assert call["platform"] == "sip"
         assert call["meeting_url"] == "sip:+33612345678@sip.example.com"
         assert call["agent_name"] == "Bob"
-        assert call["capabilities"] == ["audio_in", "audio_out", "dtmf"]
+        assert call["capabilities"] == ["audio_in", "audio_out", "dtmf", "hold", "transfer"]
         assert call["text_ws_url"] == f"ws://gateway.example:8080/api/call/{call_id}/stream"
         assert call["room_id"]
         assert call["participant_id"]
@@ -95,17 +95,17 @@ def test_polling_reads_only_new_lines_live_and_afterwards(tmp_path: Path) -> Non
         leg = await lab.connector.call_in(auto_answer=True)
         await lab.settle()
         path = f"/api/call/{leg.call_id}"
-        lab.plane.report(TranscriptLine(leg.call_id, "caller", "Hello", 0, 400))
+        lab.plane.report_event(TranscriptLine(leg.call_id, "caller", "Hello", 0, 400))
         first = (await api.get(path, params={"since": 0})).json()
         assert first["transcript"] == ["[caller] Hello"]
         assert first["transcript_length"] == 1
-        lab.plane.report(TranscriptLine(leg.call_id, "agent", "Hi", 500, 700))
+        lab.plane.report_event(TranscriptLine(leg.call_id, "agent", "Hi", 500, 700))
         second = (await api.get(path, params={"since": 1})).json()
         assert second["transcript"] == ["[agent] Hi"]
         assert second["transcript_lines"] == [
             {"index": 1, "speaker": "agent", "text": "Hi", "start_ms": 500, "end_ms": 700}
         ]
-        assert second["quality"] is None
+        assert (second["quality"]["codec"], second["quality"]["mos"]) == ("PCMA", 4.3)
         ended = (await api.delete(path)).json()
         assert (ended["state"], ended["end_reason"]) == ("ended", "agent_hangup")
         assert ended["recording_url"] == f"http://gateway.example:8080{path}/recording"
@@ -229,7 +229,7 @@ def test_commands_reach_the_media(tmp_path: Path) -> None:
         assert lab.plane.commands[-3:] == [
             ("say", leg.call_id, "Hello"),
             ("stop_speaking", leg.call_id),
-            ("send_dtmf", leg.call_id, "1A#"),
+            ("send_dtmf", leg.call_id, "1A#", "auto"),
         ]
 
     run(tmp_path, body)

@@ -31,8 +31,8 @@ from unit.calls.scenario import DIAL, active_call, run
 def test_what_is_said_is_told_kept_and_read_in_deltas(tmp_path: Path) -> None:
     async def scenario(lab: CallLab) -> None:
         call_id = await active_call(lab)
-        lab.plane.report(TranscriptLine(call_id, "caller", "Hello?", 100, 900))
-        lab.plane.report(TranscriptLine(call_id, "agent", "Hi, \ud800here", 1000, 2000))
+        lab.plane.report_event(TranscriptLine(call_id, "caller", "Hello?", 100, 900))
+        lab.plane.report_event(TranscriptLine(call_id, "agent", "Hi, \ud800here", 1000, 2000))
         snapshot = await lab.control.service.get(ACCOUNT, call_id)
         assert [str(line) for line in snapshot.lines] == ["[caller] Hello?", "[agent] Hi, ?here"]
         assert snapshot.transcript_length == 2
@@ -60,7 +60,7 @@ def test_a_call_without_transcripts_keeps_none(tmp_path: Path) -> None:
         wanted = PlaceCall("sip", "+33612345678", transcripts=False)
         call_id = (await lab.control.service.place(ACCOUNT, wanted)).call.call_id
         lab.control.service.sink.leg_answered(call_id)
-        lab.plane.report(TranscriptLine(call_id, "caller", "Hello?", 100, 900))
+        lab.plane.report_event(TranscriptLine(call_id, "caller", "Hello?", 100, 900))
         assert (await lab.control.service.get(ACCOUNT, call_id)).transcript_length == 0
         assert not [e for e in lab.events() if e["type"] == "call_transcript"]
 
@@ -70,7 +70,7 @@ def test_a_call_without_transcripts_keeps_none(tmp_path: Path) -> None:
 def test_keys_come_as_events_whether_by_media_or_signalling(tmp_path: Path) -> None:
     async def scenario(lab: CallLab) -> None:
         call_id = await active_call(lab)
-        lab.plane.report(DtmfReceived(call_id, "5", 160))
+        lab.plane.report_event(DtmfReceived(call_id, "5", 160))
         lab.control.service.sink.leg_dtmf(call_id, "#", 200)
         keys = [(e["digit"], e["duration_ms"]) for e in lab.events() if e["type"] == "dtmf"]
         assert keys == [("5", 160), ("#", 200)]
@@ -95,14 +95,14 @@ def test_a_hosted_call_can_be_told_to_speak_and_to_stop(tmp_path: Path) -> None:
         call_id = await active_call(lab, HOSTED.agent_id)
         lab.control.service.say(ACCOUNT, call_id, "Good morning")
         lab.control.service.stop_speaking(ACCOUNT, call_id)
-        lab.control.service.send_dtmf(ACCOUNT, call_id, "1,2#")
+        await lab.control.service.send_dtmf(ACCOUNT, call_id, "1,2#")
         assert lab.plane.commands[-3:] == [
             ("say", call_id, "Good morning"),
             ("stop_speaking", call_id),
-            ("send_dtmf", call_id, "1,2#"),
+            ("send_dtmf", call_id, "1,2#", "auto"),
         ]
         with pytest.raises(InvalidRequest):
-            lab.control.service.send_dtmf(ACCOUNT, call_id, "x")
+            await lab.control.service.send_dtmf(ACCOUNT, call_id, "x")
 
     run(tmp_path, scenario)
 
@@ -139,7 +139,7 @@ def test_commands_on_a_call_that_is_not_answered_yet_conflict(tmp_path: Path) ->
         with pytest.raises(Conflict):
             lab.control.service.say(ACCOUNT, leg.call_id, "Hello")
         with pytest.raises(Conflict):
-            lab.control.service.send_dtmf(ACCOUNT, leg.call_id, "1")
+            await lab.control.service.send_dtmf(ACCOUNT, leg.call_id, "1")
 
     run(tmp_path, scenario)
 
@@ -199,13 +199,13 @@ def test_media_can_end_a_call(tmp_path: Path, report: str, state: str, reason: s
         call_id = await active_call(lab)
         match report:
             case "timeout":
-                lab.plane.report(MediaTimedOut(call_id, 60.0))
+                lab.plane.report_event(MediaTimedOut(call_id, 60.0))
             case "agent":
-                lab.plane.report(HangUpRequested(call_id, "silence"))
+                lab.plane.report_event(HangUpRequested(call_id, "silence"))
             case "nonsense":
-                lab.plane.report(HangUpRequested(call_id, "bored"))
+                lab.plane.report_event(HangUpRequested(call_id, "bored"))
             case _:
-                lab.plane.report(StreamCommand(call_id, "stream_1", {"type": "hangup"}))
+                lab.plane.report_event(StreamCommand(call_id, "stream_1", {"type": "hangup"}))
         await lab.settle()
         row = await lab.row(call_id)
         assert (row.state, row.end_reason) == (state, reason)
@@ -219,8 +219,16 @@ def test_media_can_end_a_call(tmp_path: Path, report: str, state: str, reason: s
         ({"type": "say", "text": "Hi"}, "tts_not_configured"),
         ({"type": "say"}, "invalid_field"),
         ({"type": "send_chat", "text": "Hi"}, "capability_missing"),
-        ({"type": "hold"}, "capability_missing"),
-        ({"type": "transfer", "target": "+1"}, "capability_missing"),
+        ({"type": "typing"}, "capability_missing"),
+        ({"type": "hold", "music": "loud"}, "invalid_field"),
+        ({"type": "transfer"}, "invalid_field"),
+        ({"type": "transfer", "target": "+1", "to_call_id": "call_1"}, "invalid_field"),
+        ({"type": "cancel_transfer"}, "no_transfer"),
+        ({"type": "add_participant", "call_id": "call_nowhere"}, "call_not_found"),
+        ({"type": "remove_participant", "call_id": "call_1"}, "participant_not_found"),
+        ({"type": "gather", "max_digits": 0}, "invalid_field"),
+        ({"type": "gather", "id": 7}, "invalid_field"),
+        ({"type": "cancel_gather"}, "no_gather"),
         ({"type": "dtmf", "digits": 5}, "invalid_field"),
         ({"type": "dance"}, "unknown_type"),
     ],
@@ -231,7 +239,7 @@ def test_a_stream_is_told_why_its_command_failed(
     async def scenario(lab: CallLab) -> None:
         lab.plane.no_voice = NotConfigured("espeak-ng is not installed.")
         call_id = await active_call(lab)
-        lab.plane.report(StreamCommand(call_id, "stream_1", message))
+        lab.plane.report_event(StreamCommand(call_id, "stream_1", message))
         target, error = lab.plane.notified[-1]
         assert target == call_id
         assert error["type"] == "call_error"

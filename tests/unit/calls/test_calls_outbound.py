@@ -48,6 +48,13 @@ def test_an_outbound_call_goes_through_its_states(tmp_path: Path) -> None:
             "packets_duplicate": 0,
             "jitter_ms": 0.0,
             "round_trip_ms": None,
+            "codec": "",
+            "security": "none",
+            "buffer_ms": 0.0,
+            "remote_packets_lost": None,
+            "remote_jitter_ms": None,
+            "mos": None,
+            "remote_mos": None,
             "recorded_ms": 5000,
         }
 

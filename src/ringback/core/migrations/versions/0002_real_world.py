@@ -1,6 +1,9 @@
-"""What calls in the real world need: trunks with a way to send keys."""
+"""What calls in the real world need: trunks with a way to send keys, calls that are joined and
+transferred."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +19,22 @@ def upgrade() -> None:
         "trunks",
         sa.Column("dtmf_mode", sa.String(length=8), nullable=False, server_default="auto"),
     )
+    for column in _call_columns():
+        op.add_column("calls", column)
+
+
+def _call_columns() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("identity", sa.JSON(), nullable=True),
+        sa.Column("parent_call_id", sa.String(length=40), nullable=True),
+        sa.Column("conference_id", sa.String(length=40), nullable=True),
+        sa.Column("remote", sa.Text(), nullable=False, server_default=""),
+        sa.Column("remote_name", sa.Text(), nullable=False, server_default=""),
+        sa.Column("transfers", sa.JSON(), nullable=False, server_default="[]"),
+    ]
 
 
 def downgrade() -> None:
+    for column in reversed(_call_columns()):
+        op.drop_column("calls", column.name)
     op.drop_column("trunks", "dtmf_mode")
