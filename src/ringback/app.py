@@ -27,6 +27,7 @@ from ringback.calls.ports import Platform
 from ringback.connectors.contract import CallConnector
 from ringback.connectors.sip.connector import SipConnector
 from ringback.connectors.sip.stack import SipStack
+from ringback.connectors.sip.trace import TraceBook
 from ringback.core.bus import LocalBus
 from ringback.core.clock import Clock, SystemClock
 from ringback.core.database import Database
@@ -135,13 +136,22 @@ def sip_phone(foundation: Foundation, telephony: Telephony, plane: MediaPlane) -
         tls_key=settings.sip_tls_key,
         tls_ca_file=settings.sip_tls_ca,
     )
+    trace = TraceBook(addresses, clock.now) if settings.sip_trace else None
     connector = SipConnector(
         SipStack(endpoint, config, addresses, clock),
         _resolver(settings, clock),
         TrunkDirectory(telephony),
         plane,
         host,
+        trace,
     )
+    if trace is not None:
+        show_counters(
+            foundation.metrics,
+            "sip_trace",
+            "Messages of the signalling trace.",
+            lambda: asdict(trace.counters),
+        )
     show_counters(
         foundation.metrics,
         "sip_dropped",
@@ -302,7 +312,12 @@ class Application:
             metrics=foundation.metrics,
             data_dir=settings.data_dir,
             recordings_dir=settings.recordings_dir,
-            limits=CallLimits(settings.ring_timeout, settings.media_timeout, settings.max_calls),
+            limits=CallLimits(
+                settings.ring_timeout,
+                settings.media_timeout,
+                settings.max_calls,
+                str(settings.hold_music) if settings.hold_music is not None else None,
+            ),
         )
 
     async def stop(self) -> None:

@@ -251,6 +251,9 @@ class Settings(BaseSettings):
         Field("info", description="debug, info, warning or error.")
     )
     log_json: bool = Field(False, description="Log one JSON object per line.")
+    sip_trace: bool = Field(
+        True, description="Keep the SIP messages of each call with it, without their secrets."
+    )
     demo_agent: bool = Field(True, description="Let the demo agent answer sip:demo@<host>.")
     demo_max_calls: int = Field(
         100, ge=0, le=100_000, description="Calls that the demo agent holds at once."

@@ -8,6 +8,7 @@ commands itself; what they bring about is drained in the same round.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import secrets
@@ -23,7 +24,7 @@ from ringback.net.sip_streams import SipStreams, StreamLimits
 from ringback.net.sip_udp import SipUdpSocket
 from ringback.net.source_guard import Verdict
 from ringback.net.tls import TlsContexts
-from ringback.sip.errors import ParseError
+from ringback.sip.errors import ParseError, UnsafeValue
 from ringback.sip.events import Event, ResolveNeeded
 from ringback.sip.message import Request, Response
 from ringback.sip.transport import Flow, Hop, Transmission, Transport
@@ -37,6 +38,10 @@ MAX_RESOLUTIONS = 256
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
+
+Tap = Callable[[bool, bytes, Flow], None]
+"""Sees each SIP message that is sent (``True``) or received and processed (``False``), with its
+bytes and the other end. What came on a connection is written anew: same fields, same order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,7 @@ class SipTransport:
         clock: Clock,
         on_event: Callable[[Event], None],
         resolve: Callable[[Uri], Awaitable[Sequence[Hop]]] | None = None,
+        on_message: Tap | None = None,
         gate: SipGate | None = None,
     ) -> None:
         self.counters = SipTransportCounters()
@@ -122,6 +128,7 @@ class SipTransport:
         self._clock = clock
         self._on_event = on_event
         self._resolve = resolve
+        self._tap = on_message
         self._gate = gate
         self._loop = asyncio.get_running_loop()
         self._udp: dict[bool, SipUdpSocket] = {}
@@ -264,6 +271,8 @@ class SipTransport:
                     self._gate.refuse(data, Flow(hop))
                     self.pump()
                 return
+        if self._tap is not None:
+            self._tap(False, data, Flow(hop))
         self._endpoint.receive_datagram(data, Flow(hop), now)
         self.pump()
 
@@ -278,6 +287,9 @@ class SipTransport:
             return
         if self._gate is not None and not self._may_pass(self._gate, item, flow, now):
             return
+        if self._tap is not None:
+            with contextlib.suppress(UnsafeValue):
+                self._tap(False, bytes(item), flow)
         self._endpoint.receive(item, flow, now)
         self.pump()
 
@@ -324,6 +336,8 @@ class SipTransport:
             sent = self._send_udp(transmission)
         if not sent:
             self._report(transmission)
+        elif self._tap is not None:
+            self._tap(True, transmission.data, transmission.destination)
 
     def _send_udp(self, transmission: Transmission) -> bool:
         udp = self._udp.get(":" in transmission.destination.hop.host)

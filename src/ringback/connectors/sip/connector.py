@@ -21,6 +21,7 @@ from ringback.connectors.sip.leg import LegServices, SipLeg
 from ringback.connectors.sip.outbound import OutboundLeg
 from ringback.connectors.sip.registrations import Registrations
 from ringback.connectors.sip.stack import SipStack
+from ringback.connectors.sip.trace import TraceBook
 from ringback.core.end_reason import EndReason
 from ringback.core.errors import RingbackError, UpstreamFailed
 from ringback.media.plane import MediaPlane
@@ -60,7 +61,9 @@ class SipConnector:
         directory: SipDirectory,
         plane: MediaPlane,
         bind_host: str,
+        trace: TraceBook | None = None,
     ) -> None:
+        self._trace = trace
         self._stack = stack
         self._resolver = resolver
         self._directory = directory
@@ -77,9 +80,11 @@ class SipConnector:
 
     async def start(self, sink: CallSink) -> None:
         """Listen, then register. Raises ``StartupError`` when a port is taken."""
-        self._services = LegServices(self._stack, self._plane, sink, self._adopt, self._forget)
+        self._services = LegServices(
+            self._stack, self._plane, sink, self._adopt, self._forget, trace=self._trace
+        )
         self._inbound = InboundCalls(self._directory, self._services, self._bind_host)
-        await self._stack.start(self._on_event)
+        await self._stack.start(self._on_event, self._trace.tap if self._trace else None)
         self._directory.on_trunk_change(self._on_trunk_change)
         await self._registrations.synchronise()
         self._spawn(self._trunk_addresses.keep_fresh())
@@ -147,8 +152,11 @@ class SipConnector:
         self._spawn(self._inbound.take(event, leg, self.our_host(event.flow.hop)))
 
     def _adopt(self, leg: SipLeg) -> None:
-        if leg.session is not None:
-            self._legs[leg.session.id] = leg
+        if leg.session is None:
+            return
+        self._legs[leg.session.id] = leg
+        if self._trace is not None and leg.call_id:
+            self._trace.adopt(leg.session.call_id, leg.call_id)
 
     def _forget(self, leg: SipLeg) -> None:
         if leg.session is not None:

@@ -7,15 +7,16 @@ over exactly once, with the event that ends its SIP session.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
-from ringback.connectors.contract import CallSink, Cause
+from ringback.connectors.contract import CallSink, Cause, TracedMessage
 from ringback.connectors.sip.causes import cause_of_status
 from ringback.connectors.sip.terms import confined, dtmf_of_info, negotiated_audio
+from ringback.connectors.sip.trace import TraceBook
 from ringback.core.end_reason import EndReason
 from ringback.media.plane import MediaPlane
 from ringback.sip.audio_stream import NotAcceptable
@@ -79,6 +80,8 @@ class LegServices:
     sink: CallSink
     adopt: Callable[[SipLeg], None]
     forget: Callable[[SipLeg], None]
+    trace: TraceBook | None = None
+    """Where the signalling of our calls is kept; ``None``: nowhere."""
 
 
 class SipLeg:
@@ -112,6 +115,11 @@ class SipLeg:
 
     async def hang_up(self, reason: EndReason) -> None:
         self._hang_up(reason)
+
+    def trace(self) -> Sequence[TracedMessage]:
+        """The signalling of the call so far, that of its former legs too."""
+        book = self._services.trace
+        return book.of_call(self.call_id) if book is not None else ()
 
     def _hang_up(self, reason: EndReason, status: int = 480) -> None:
         """End the SIP session, or the leg alone where there is none yet."""
@@ -248,6 +256,8 @@ class SipLeg:
     def bind(self, call_id: str) -> bool:
         """The call has its id. ``False`` when the far end gave up meanwhile: reported now."""
         self.call_id = call_id
+        if self._services.trace is not None and self.session is not None:
+            self._services.trace.adopt(self.session.call_id, call_id)
         if self._early_end is not None:
             self._services.sink.leg_ended(call_id, self._early_end)
             return False
@@ -294,6 +304,8 @@ class SipLeg:
         self.over = True
         self._services.forget(self)
         if self.call_id:
+            if self._services.trace is not None:
+                self._services.trace.finish(self.call_id)
             self._services.sink.leg_ended(self.call_id, cause)
         else:
             self._early_end = cause

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ringback.core.clock import Clock
 from ringback.core.errors import Unavailable
 from ringback.net.public_address import PublicAddress
-from ringback.net.sip_transport import SipTransport, SipTransportConfig
+from ringback.net.sip_transport import SipTransport, SipTransportConfig, Tap
 from ringback.sip.endpoint import SipEndpoint
 from ringback.sip.events import Event
 
@@ -28,9 +28,15 @@ class SipStack:
         self._clock = clock
         self._transport: SipTransport | None = None
 
-    async def start(self, on_event: Callable[[Event], None]) -> None:
+    async def start(self, on_event: Callable[[Event], None], on_message: Tap | None = None) -> None:
         """Open the sockets. Raises ``StartupError`` when a port is taken."""
-        transport = SipTransport(self.endpoint, self._config, clock=self._clock, on_event=on_event)
+        transport = SipTransport(
+            self.endpoint,
+            self._config,
+            clock=self._clock,
+            on_event=on_event,
+            on_message=on_message,
+        )
         await transport.start()
         self.addresses.ports.update(transport.ports)
         self._transport = transport
