@@ -50,6 +50,8 @@ class InlineKey:
         encoded, *more = info.strip().split("|")
         if len(more) > 2:
             raise SdpError("an SRTP key with more than a lifetime and an MKI")
+        if not encoded:
+            raise SdpError("an SRTP key without a key")
         try:
             padded = encoded + "=" * (-len(encoded) % 4)
             material = base64.b64decode(padded, validate=True)
