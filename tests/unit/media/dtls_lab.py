@@ -10,7 +10,7 @@ from ringback.media.dtls import DtlsFailed, DtlsHandshake, DtlsIdentity
 from ringback.media.latch import Address, AddressPolicy
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import DtlsSecurity, MediaSecurity, NegotiatedAudio, RtpAddress
-from ringback.media.protection import MediaProtection
+from ringback.media.protection import MediaProtection, State
 
 HERE: Address = ("192.0.2.1", 20000)
 PHONE: Address = ("192.0.2.10", 4000)
@@ -91,6 +91,9 @@ class End:
             on_failed=self.failures.append,
             on_verified=lambda source, now: self.verified.append(source),
         )
+
+    def state(self) -> State:
+        return self.protection.state
 
     def agree(
         self, peer: str, remote: Address, *, active: bool, mux: bool = True, rtcp: bool = False
