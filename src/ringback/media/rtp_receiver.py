@@ -1,101 +1,153 @@
-"""The incoming half of a phone leg: RTP packets in, 20 ms frames of PCM out."""
+"""The incoming half of a phone leg: RTP packets in, 20 ms frames of PCM out.
+
+What is decoded stays at the codec's own rate until a whole frame is there, and is resampled to the
+bridge's only where the two differ. The payload type of each packet says which codec it is for; with
+a new one the rates may change in mid-stream, and with another RTP clock the packets go into a new
+jitter buffer while the old one is played out.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
+import numpy as np
+
 from ringback.audio.codec import Codec
+from ringback.audio.comfort_noise import ComfortNoise, described_level
 from ringback.audio.level import is_quiet
 from ringback.audio.plc import FADE_END_MS, Concealer
-from ringback.audio.resample import FrameResampler
+from ringback.audio.resample import FrameResampler, Resampler
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import FRAME_MS
-from ringback.rtp.dtmf import DtmfEvent, DtmfReceiver
+from ringback.rtp.dtmf import DtmfEvent
+from ringback.rtp.dtmf_types import DtmfPayloadTypes
 from ringback.rtp.errors import EventError
-from ringback.rtp.jitter_buffer import Frame, JitterBuffer, Lost
+from ringback.rtp.jitter_buffer import Empty, Frame, JitterBuffer, JitterBufferCounters, Lost
 from ringback.rtp.packet import RtpPacket
 from ringback.rtp.statistics import ReceiverStatistics
 
 COMFORT_NOISE = 13
-"""The static payload type of RFC 3389. Its packets are pauses: silence is played."""
-MAX_PAYLOAD_BYTES = 2048
-"""A quarter of a second of G.711: nobody sends longer packets in good faith."""
+"""The static payload type of RFC 3389, known even if nobody named it."""
+MAX_PACKET_MS = 250
+"""Nobody sends longer packets in good faith."""
 
-_FADED_FRAMES = FADE_END_MS // FRAME_MS + 1
+FADE_FRAMES = FADE_END_MS // FRAME_MS + 1
+"""Frames without a packet until a concealed line is plain silence."""
+DECODER_FADE_FRAMES = 50
+"""The same for a decoder that conceals by itself: it fades in its own way, and plays the noise
+that it has learned between the rare packets of a pause (Opus DTX: one in 400 ms)."""
 
 
 class RtpReceiver:
     """Packets that the latch let through go into ``receive``; ``read`` gives one frame a tick.
 
-    ``sample_rate`` (Hz) is that of the frames. All codecs of one negotiation must have one
-    sample rate and clock rate.
+    ``sample_rate`` (Hz) is that of the frames.
     """
 
     def __init__(self, sample_rate: int, counters: MediaCounters) -> None:
         self._sample_rate = sample_rate
         self._counters = counters
         self._codecs: Mapping[int, Codec] = {}
-        self._dtmf_payload_type: int | None = None
-        self._pcm = b""
+        self._comfort_noise_types = frozenset((COMFORT_NOISE,))
+        self._dtmf = DtmfPayloadTypes({})
+        self._noise: ComfortNoise | None = None
+        self._in_pause = False
         self._idle_frames = 0
-        self._resampler: FrameResampler | None = None
-        self._set_rates(8000, sample_rate)
-
-    def _set_rates(self, clock_rate: int, codec_rate: int) -> None:
-        self._clock_rate = clock_rate
-        self._codec_rate = codec_rate
-        self._frame_bytes = codec_rate * FRAME_MS // 1000 * 2
-        self._silence = bytes(self._frame_bytes)
-        self._jitter_buffer = JitterBuffer(clock_rate, FRAME_MS)
-        self._concealer = Concealer(codec_rate)
-        self._dtmf = DtmfReceiver(clock_rate)
-        self._pcm = b""
-        self._resampler = None
-        if codec_rate != self._sample_rate:
-            self._resampler = FrameResampler(codec_rate, self._sample_rate)
-        self.statistics = ReceiverStatistics(clock_rate)
         self._started = False
+        self._pcm = b""
+        self._codec: Codec | None = None
+        self._codec_rate = 0
+        self._conceals_itself = False
+        self._resampler: FrameResampler | None = None
+        self._peeked: tuple[RtpPacket, bytes] | None = None
+        self._clock_rate = 8000
+        self._jitter_buffer = JitterBuffer(self._clock_rate, FRAME_MS)
+        self._waiting: deque[Frame] = deque()
+        self._other_clock: tuple[RtpPacket, float] | None = None
+        self._before = JitterBufferCounters()
+        self.statistics = ReceiverStatistics(self._clock_rate)
+        self._set_codec_rate(8000)
 
     @property
     def jitter_buffer(self) -> JitterBuffer:
         return self._jitter_buffer
 
-    def configure(self, codecs: Mapping[int, Codec], dtmf_payload_type: int | None) -> None:
-        """Take these payload types from now on. What is buffered is still played, unless the
-        sample rate changed."""
+    @property
+    def heard_events(self) -> bool:
+        """Whether the peer sends telephone events: it has shown that it does."""
+        return self._dtmf.heard
+
+    @property
+    def packets_late(self) -> int:
+        """Over all the buffers that there were."""
+        return self._before.late + self._jitter_buffer.counters.late
+
+    @property
+    def buffer_ms(self) -> float:
+        """The delay that the jitter buffer aims at."""
+        return self._jitter_buffer.target_ms
+
+    @property
+    def codec_rate(self) -> int:
+        """Hz of the audio that was decoded last."""
+        return self._codec_rate
+
+    # ---- what was agreed on -----------------------------------------------------------------
+
+    def configure(
+        self,
+        codecs: Mapping[int, Codec],
+        dtmf_clock_rates: Mapping[int, int],
+        comfort_noise_payload_type: int | None = None,
+    ) -> None:
+        """Take these payload types from now on: codecs, and telephone events with their clock
+        rates. What is buffered is still played, where its payload type still means something."""
         self._codecs = codecs
-        self._dtmf_payload_type = dtmf_payload_type
-        codec = next(iter(codecs.values()))
-        if (codec.clock_rate, codec.sample_rate) != (self._clock_rate, self._codec_rate):
-            self._set_rates(codec.clock_rate, codec.sample_rate)
+        self._comfort_noise_types = frozenset((COMFORT_NOISE,))
+        if comfort_noise_payload_type is not None:
+            self._comfort_noise_types |= {comfort_noise_payload_type}
+        self._comfort_noise_types -= set(codecs)
+        if dict(dtmf_clock_rates) != self._dtmf.clock_rates:
+            self._dtmf = DtmfPayloadTypes(dtmf_clock_rates)
+        self._peeked = None
+        if not self._started:
+            self._set_clock_rate(next(iter(codecs.values())).clock_rate)
+
+    def set_sample_rate(self, sample_rate: int) -> None:
+        """The bridge runs at another rate from the next frame on."""
+        if sample_rate != self._sample_rate:
+            self._sample_rate = sample_rate
+            self._set_resampler()
 
     def knows(self, payload_type: int) -> bool:
         """Whether packets of this payload type can be ours."""
         return (
             payload_type in self._codecs
-            or payload_type == self._dtmf_payload_type
-            or payload_type == COMFORT_NOISE
+            or payload_type in self._dtmf.clock_rates
+            or payload_type in self._comfort_noise_types
         )
 
     def restart(self) -> None:
         """Another source follows: its keys have nothing to do with the last one's."""
-        self._dtmf = DtmfReceiver(self._clock_rate)
+        self._dtmf.restart()
+
+    # ---- in ---------------------------------------------------------------------------------
 
     def receive(self, packet: RtpPacket, now: float) -> DtmfEvent | None:
         """Take one packet; returns a key press that it completes."""
         self._counters.packets_received += 1
         self.statistics.receive(packet, now)
-        if packet.payload_type in self._codecs:
-            if len(packet.payload) > MAX_PAYLOAD_BYTES:
-                self._counters.dropped_malformed += 1
-            else:
-                self._jitter_buffer.add(packet, now)
+        codec = self._codecs.get(packet.payload_type)
+        if codec is not None:
+            self._take_audio(packet, codec, now)
+            return None
+        if packet.payload_type in self._comfort_noise_types:
+            self._jitter_buffer.add(packet, now)
             return None
         self._jitter_buffer.pass_over(packet)
-        if packet.payload_type != self._dtmf_payload_type:
-            return None
         try:
-            return self._dtmf.receive(packet.payload, packet.timestamp, now)
+            return self._dtmf.receive(packet, now)
         except EventError:
             self._counters.dropped_malformed += 1
             return None
@@ -104,54 +156,157 @@ class RtpReceiver:
         """A key press whose end never came."""
         return self._dtmf.poll(now)
 
+    def _take_audio(self, packet: RtpPacket, codec: Codec, now: float) -> None:
+        try:
+            samples = codec.duration(packet.payload)
+        except ValueError:
+            samples = 0
+        if not 0 < samples * 1000 <= MAX_PACKET_MS * codec.clock_rate:
+            self._counters.dropped_malformed += 1
+            self._jitter_buffer.pass_over(packet)
+            return
+        if codec.clock_rate == self._clock_rate:
+            self._other_clock = None
+            self._jitter_buffer.add(packet, now, samples)
+        else:
+            self._take_other_clock(packet, codec, samples, now)
+
+    def _take_other_clock(self, packet: RtpPacket, codec: Codec, samples: int, now: float) -> None:
+        """Two packets in a row of another clock start a buffer of that clock."""
+        first, self._other_clock = self._other_clock, (packet, now)
+        if first is None or first[0].payload_type != packet.payload_type:
+            return
+        self._other_clock = None
+        self._waiting.extend(self._jitter_buffer.drain())
+        self._set_clock_rate(codec.clock_rate)
+        self._jitter_buffer.add(*first, samples)
+        self._jitter_buffer.add(packet, now, samples)
+
+    def _set_clock_rate(self, clock_rate: int) -> None:
+        if clock_rate == self._clock_rate:
+            return
+        self._clock_rate = clock_rate
+        self._before.late += self._jitter_buffer.counters.late
+        self._jitter_buffer = JitterBuffer(clock_rate, FRAME_MS)
+        self.statistics.set_clock_rate(clock_rate)
+
+    # ---- out --------------------------------------------------------------------------------
+
     def read(self, now: float) -> bytes | None:
         """The next frame, ``None`` for silence."""
-        pcm = self._pcm
-        while len(pcm) < self._frame_bytes:
-            item = self._jitter_buffer.pop(now, self._is_quiet)
+        while len(self._pcm) < self._frame_bytes:
+            item = self._next_item(now)
             if isinstance(item, Frame):
-                self._started = True
                 self._idle_frames = 0
-                pcm += self._decode(item)
+                self._play(item)
             elif isinstance(item, Lost):
                 self._counters.frames_concealed += 1
                 samples = item.samples * self._codec_rate // self._clock_rate
-                pcm += self._concealer.conceal(samples)
-            else:
-                filled = self._fill(len(pcm))
-                if filled is None:
-                    return self._silent_frame()
-                pcm += filled
-        self._pcm = pcm[self._frame_bytes :]
-        return self._out(pcm[: self._frame_bytes])
+                self._pcm += self._make_up(samples, item.following)
+            elif not self._fill():
+                return self._silent_frame()
+        frame = self._pcm[: self._frame_bytes]
+        self._pcm = self._pcm[self._frame_bytes :]
+        return frame if self._resampler is None else self._resampler.process(frame)
 
-    def _fill(self, have: int) -> bytes | None:
-        """The rest of a frame for which nothing came; ``None`` once that is plain silence."""
+    def _next_item(self, now: float) -> Frame | Lost | Empty:
+        if self._waiting:
+            return self._waiting.popleft()
+        return self._jitter_buffer.pop(now, self._is_quiet)
+
+    def _play(self, frame: Frame) -> None:
+        codec = self._codecs.get(frame.payload_type)
+        if codec is not None:
+            self._started = True
+            self._in_pause = False
+            if codec is not self._codec:
+                self._change_codec(codec)
+            self._pcm += self._decode(codec, frame)
+        elif frame.payload_type in self._comfort_noise_types:
+            self._in_pause = True
+            if self._noise is None:
+                self._noise = ComfortNoise(self._codec_rate, np.random.default_rng(0))
+            self._noise.set_level(described_level(frame.payload))
+            self._fill()
+
+    def _decode(self, codec: Codec, frame: Frame) -> bytes:
+        peeked, self._peeked = self._peeked, None
+        if peeked is not None and peeked[0].sequence == frame.sequence:
+            return self._concealer.good(peeked[1])
+        try:
+            return self._concealer.good(codec.decode(frame.payload))
+        except ValueError:
+            self._counters.dropped_malformed += 1
+            return self._make_up(frame.samples * self._codec_rate // codec.clock_rate, None)
+
+    def _make_up(self, samples: int, following: RtpPacket | None) -> bytes:
+        """In place of what is lost, from what follows it if that repeats it."""
+        codec = self._codec
+        if codec is None:
+            return self._concealer.conceal(samples)
+        made: bytes | None = None
+        if following is not None and self._codecs.get(following.payload_type) is codec:
+            try:
+                made = codec.recover(following.payload, samples)
+            except ValueError:
+                made = None
+        if made is None:
+            made = codec.conceal(samples)
+        return self._concealer.conceal(samples) if made is None else self._concealer.good(made)
+
+    def _fill(self) -> bool:
+        """The rest of a frame for which nothing came; false once that is plain silence."""
+        samples = (self._frame_bytes - len(self._pcm)) // 2
+        if self._in_pause and self._noise is not None:
+            self._pcm += self._concealer.good(self._noise.generate(samples))
+            return True
         self._idle_frames += 1
-        if not have and (not self._started or self._idle_frames > _FADED_FRAMES):
-            return None
+        fade_frames = DECODER_FADE_FRAMES if self._conceals_itself else FADE_FRAMES
+        if not self._pcm and (not self._started or self._idle_frames > fade_frames):
+            return False
         self._counters.frames_concealed += 1
-        return self._concealer.conceal((self._frame_bytes - have) // 2)
+        self._pcm += self._make_up(samples, None)
+        return True
 
     def _silent_frame(self) -> bytes | None:
         """A resampler must not miss a frame, or it would play its past later."""
         return None if self._resampler is None else self._resampler.process(self._silence)
 
-    def _out(self, frame: bytes) -> bytes:
-        return frame if self._resampler is None else self._resampler.process(frame)
-
-    def _decode(self, frame: Frame) -> bytes:
-        codec = self._codecs.get(frame.payload_type)
-        if codec is not None:
-            try:
-                return self._concealer.good(codec.decode(frame.payload))
-            except ValueError:
-                self._counters.dropped_malformed += 1
-        return self._concealer.conceal(frame.samples * self._codec_rate // self._clock_rate)
-
     def _is_quiet(self, packet: RtpPacket) -> bool:
+        """Whether a packet can be left out. A decoder with memory must see it nevertheless, and
+        only once: what it made of it is kept for when the packet is played after all."""
         codec = self._codecs.get(packet.payload_type)
+        if codec is None or codec is not self._codec:
+            return False
+        if self._peeked is not None and self._peeked[0] is packet:
+            return is_quiet(self._peeked[1])
         try:
-            return codec is not None and is_quiet(codec.decode(packet.payload))
+            pcm = codec.decode(packet.payload)
         except ValueError:
             return True
+        self._peeked = (packet, pcm)
+        return is_quiet(pcm)
+
+    # ---- rates ------------------------------------------------------------------------------
+
+    def _change_codec(self, codec: Codec) -> None:
+        self._codec = codec
+        self._conceals_itself = codec.conceal(0) is not None
+        if codec.sample_rate != self._codec_rate:
+            rest = Resampler(self._codec_rate, codec.sample_rate)
+            waiting = rest.process(self._pcm) + rest.flush()
+            self._set_codec_rate(codec.sample_rate)
+            self._pcm = waiting
+
+    def _set_codec_rate(self, codec_rate: int) -> None:
+        self._codec_rate = codec_rate
+        self._frame_bytes = codec_rate * FRAME_MS // 1000 * 2
+        self._silence = bytes(self._frame_bytes)
+        self._concealer = Concealer(codec_rate)
+        self._noise = None
+        self._set_resampler()
+
+    def _set_resampler(self) -> None:
+        self._resampler = None
+        if self._codec_rate != self._sample_rate:
+            self._resampler = FrameResampler(self._codec_rate, self._sample_rate)

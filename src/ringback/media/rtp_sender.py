@@ -23,17 +23,16 @@ class RtpSender:
         self.statistics = SenderStatistics()
         self._packetizer = packetizer
         self._sample_rate = sample_rate
-        self._native_silence = bytes(sample_rate * FRAME_MS // 1000 * 2)
         self._counters = counters
         self._codec: Codec | None = None
         self._payload_type = 0
         self._resampler: FrameResampler | None = None
+        self._set_resampler()
         self._frame_samples = 0
         self._frame_units = 0
         self._packet_bytes = 0
         self._packet_units = 0
         self._whole_frames = True
-        self._silence = b""
         self._silent_frame = b""
         self._pcm = b""
         self._marker = True
@@ -50,10 +49,19 @@ class RtpSender:
         return self._packetizer.ssrc
 
     def configure(
-        self, codec: Codec, payload_type: int, ptime_ms: int, dtmf_payload_type: int | None
+        self,
+        codec: Codec,
+        payload_type: int,
+        ptime_ms: int,
+        dtmf_payload_type: int | None,
+        dtmf_clock_rate: int | None = None,
     ) -> None:
-        """Use ``codec`` from the next packet on; ``ptime_ms`` is kept within 10 to 60 ms."""
-        ptime_ms = max(MIN_PTIME_MS, min(ptime_ms, MAX_PTIME_MS))
+        """Use ``codec`` from the next packet on; ``ptime_ms`` is kept within 10 to 60 ms and to
+        what the codec can do. ``dtmf_clock_rate`` (Hz) is what the durations of telephone events
+        count, the codec's clock unless said otherwise."""
+        ptime_ms = codec.packet_ms(max(MIN_PTIME_MS, min(ptime_ms, MAX_PTIME_MS)))
+        if self._codec is not None and codec.clock_rate != self._codec.clock_rate:
+            self._marker = True
         self._codec = codec
         self._payload_type = payload_type
         self._frame_samples = codec.sample_rate * FRAME_MS // 1000
@@ -61,17 +69,32 @@ class RtpSender:
         self._packet_bytes = codec.sample_rate * ptime_ms // 1000 * 2
         self._packet_units = codec.clock_rate * ptime_ms // 1000
         self._whole_frames = ptime_ms == FRAME_MS
-        self._silence = codec.silence(self._frame_samples)
         self._silent_frame = bytes(self._frame_samples * 2)
         self._pcm = b""
-        self._resampler = None
-        if codec.sample_rate != self._sample_rate:
-            self._resampler = FrameResampler(self._sample_rate, codec.sample_rate)
+        self._set_resampler()
+        clock_rate = dtmf_clock_rate or codec.clock_rate
         if dtmf_payload_type is None:
             self._dtmf = None
-        elif self._dtmf is None:
-            self._dtmf = DtmfSender(codec.clock_rate, FRAME_MS)
+        elif self._dtmf is None or self._dtmf.clock_rate != clock_rate:
+            self._dtmf = DtmfSender(clock_rate, FRAME_MS)
         self._dtmf_payload_type = dtmf_payload_type or 0
+
+    def set_sample_rate(self, sample_rate: int) -> None:
+        """Frames have another rate (Hz) from the next one on."""
+        if sample_rate != self._sample_rate:
+            self._sample_rate = sample_rate
+            self._set_resampler()
+
+    def _set_resampler(self) -> None:
+        self._native_silence = bytes(self._sample_rate * FRAME_MS // 1000 * 2)
+        self._resampler = None
+        if self._codec is not None and self._codec.sample_rate != self._sample_rate:
+            self._resampler = FrameResampler(self._sample_rate, self._codec.sample_rate)
+
+    def expect_loss(self, percent: int) -> None:
+        """What the peer's reports say: the codec may protect what it sends."""
+        if self._codec is not None:
+            self._codec.expect_loss(percent)
 
     @property
     def sends_dtmf(self) -> bool:
@@ -89,14 +112,14 @@ class RtpSender:
         if codec is None:
             return []
         if self._dtmf is not None and self._dtmf.busy:
-            packets = self._tick_dtmf(self._dtmf)
+            packets = self._tick_dtmf(codec, self._dtmf)
             if packets:
                 return packets
         if self._resampler is not None:
             frame = self._resampler.process(frame or self._native_silence)
         if self._whole_frames:
-            payload = self._silence if frame is None else codec.encode(frame)
-            return [self._pack(payload, self._frame_units)]
+            payload = codec.silence(self._frame_samples) if frame is None else codec.encode(frame)
+            return self._pack(payload, self._frame_units)
         return self._collect(codec, frame or self._silent_frame)
 
     def pass_time(self, frames: int = 1) -> None:
@@ -111,26 +134,42 @@ class RtpSender:
         while len(self._pcm) >= self._packet_bytes:
             payload = codec.encode(self._pcm[: self._packet_bytes])
             self._pcm = self._pcm[self._packet_bytes :]
-            packets.append(self._pack(payload, self._packet_units))
+            packets += self._pack(payload, self._packet_units)
         return packets
 
-    def _pack(self, payload: bytes, units: int) -> bytes:
+    def _pack(self, payload: bytes, units: int) -> list[bytes]:
+        """One packet, or none where the codec has nothing to say (DTX)."""
+        if not payload:
+            self._marker = True
+            self._packetizer.skip(units)
+            return []
         marker, self._marker = self._marker, False
         self.statistics.send(len(payload))
-        return self._packetizer.pack(self._payload_type, payload, units, marker)
+        return [self._packetizer.pack(self._payload_type, payload, units, marker)]
 
-    def _tick_dtmf(self, sender: DtmfSender) -> list[bytes]:
+    def _tick_dtmf(self, codec: Codec, sender: DtmfSender) -> list[bytes]:
         waiting = len(self._pcm) // 2 * self._frame_units // self._frame_samples
         event = sender.tick((self._packetizer.timestamp + waiting) & 0xFFFFFFFF)
         if event is None:
             return []
         packets = []
-        if self._pcm and self._codec is not None:
-            packets.append(self._pack(self._codec.encode(self._pcm), waiting))
-            self._pcm = b""
+        if self._pcm:
+            packets += self._flush(codec)
         packets.append(self._pack_event(event))
         self._packetizer.skip(self._frame_units)
         self._marker = True
+        return packets
+
+    def _flush(self, codec: Codec) -> list[bytes]:
+        """What waits for a packet to be full, in packets that the codec can make (all take
+        multiples of 10 ms)."""
+        packets = []
+        while self._pcm:
+            ms = codec.packet_ms(len(self._pcm) * 1000 // (2 * codec.sample_rate))
+            size = codec.sample_rate * ms // 1000 * 2
+            payload = codec.encode(self._pcm[:size])
+            self._pcm = self._pcm[size:]
+            packets += self._pack(payload, codec.clock_rate * ms // 1000)
         return packets
 
     def _pack_event(self, event: DtmfPacket) -> bytes:

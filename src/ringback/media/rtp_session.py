@@ -10,27 +10,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ringback.audio import codec as codecs
-from ringback.audio import tones
+from ringback.audio.codec import Codec
+from ringback.audio.dtmf_detector import DtmfDetector
 from ringback.core.errors import InvalidRequest
-from ringback.media.agent_port import PlayoutQueue
 from ringback.media.latch import Address, RtcpLatch, SourceLatch, Verdict, is_usable
 from ringback.media.metrics import MediaCounters
-from ringback.media.plane import FRAME_MS, NegotiatedAudio
+from ringback.media.plane import NegotiatedAudio
 from ringback.media.rtp_receiver import RtpReceiver
 from ringback.media.rtp_sender import RtpSender
-from ringback.rtp.dtmf import DIGITS, PAUSE, DtmfEvent
+from ringback.media.tone_keys import ToneKeys
+from ringback.rtp.dtmf import DtmfEvent
 from ringback.rtp.errors import PacketError, RtcpError
 from ringback.rtp.packet import Datagram, RtpPacket, RtpPacketizer, classify
 from ringback.rtp.reporting import ReportScheduler, RtcpReporter
-from ringback.rtp.rtcp import parse_compound
+from ringback.rtp.rtcp import ReceiverReport, RtcpPacket, SenderReport, parse_compound
 
 STATIC_CODECS = {0: "PCMU", 8: "PCMA"}
 """Payload types that mean the same everywhere (RFC 3551): taken even if only the other one was
 negotiated, because some gateways change over without asking."""
-TONE_MS = 160
-TONE_GAP_MS = 100
-PAUSE_MS = 500
-MAX_TONES_MS = 60_000
+DTMF_METHODS = ("auto", "rtp", "inband")
 
 Send = Callable[[bytes, Address], None]
 
@@ -46,7 +44,11 @@ class RtpIdentity:
 
 
 class RtpSession:
-    """Implements :class:`ringback.media.bridge.Leg`. ``sample_rate`` (Hz) is the bridge's."""
+    """Implements :class:`ringback.media.bridge.Leg`. ``sample_rate`` (Hz) is the bridge's.
+
+    ``on_inband``, which may be set at any time, is told of keys that are heard as tones. Listening
+    for them costs; it ends by itself once the peer has sent a telephone event.
+    """
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class RtpSession:
         send_rtcp: Send,
         on_dtmf: Callable[[DtmfEvent], None],
         random: Callable[[], float],
+        on_inband: Callable[[DtmfEvent], None] | None = None,
     ) -> None:
         self.receiver = RtpReceiver(sample_rate, counters)
         self.sender = RtpSender(
@@ -67,17 +70,20 @@ class RtpSession:
         )
         self.latch = SourceLatch()
         self.last_heard = 0.0
-        """When the last packet of ours came (monotonic seconds)."""
+        """When the peer last showed that it is there (monotonic seconds): audio, keys, or RTCP,
+        which is all that comes in a long pause of a peer that sends no silence."""
+        self.on_inband = on_inband
         self._identity = identity
         self._sample_rate = sample_rate
-        self._frame_bytes = sample_rate * FRAME_MS // 1000 * 2
         self._counters = counters
         self._send_rtp = send_rtp
         self._send_rtcp = send_rtcp
         self._on_dtmf = on_dtmf
         self._random = random
         self._audio: NegotiatedAudio | None = None
-        self._tones = PlayoutQueue()
+        self._encoder: Codec | None = None
+        self._detector: DtmfDetector | None = None
+        self._tones = ToneKeys()
         self._rtcp_latch = RtcpLatch()
         self._scheduler: ReportScheduler | None = None
         self._reporter: RtcpReporter | None = None
@@ -94,22 +100,49 @@ class RtpSession:
             return None
         return self._reporter.round_trip * 1000
 
+    @property
+    def remote_packets_lost(self) -> int | None:
+        """Of ours, as the peer reports; ``None``: it has not."""
+        return None if self._reporter is None else self._reporter.remote_packets_lost
+
+    @property
+    def remote_jitter_ms(self) -> float | None:
+        if self._reporter is None or self._encoder is None:
+            return None
+        jitter = self._reporter.remote_jitter(self._encoder.clock_rate)
+        return None if jitter is None else jitter * 1000
+
+    def set_sample_rate(self, sample_rate: int) -> None:
+        """The bridge runs at another rate (Hz) from the next frame on, both ways."""
+        self._sample_rate = sample_rate
+        self._detector = None
+        self.receiver.set_sample_rate(sample_rate)
+        self.sender.set_sample_rate(sample_rate)
+
     def negotiate(self, audio: NegotiatedAudio, now: float) -> None:
         """Take over what offer and answer agreed on. Raises ``InvalidRequest`` (code
         ``unknown_codec``) and changes nothing when a codec is not built in."""
         before = self._audio
         encoder, decoders = _codecs_of(audio)
-        self.sender.configure(encoder, audio.payload_type, audio.ptime_ms, audio.dtmf_payload_type)
+        event_rates = _event_rates(audio, encoder.clock_rate)
+        if self._encoder is None or before is None or _sends(before) != _sends(audio):
+            self._encoder = encoder
+        self.sender.configure(
+            self._encoder,
+            audio.payload_type,
+            audio.ptime_ms,
+            audio.dtmf_payload_type,
+            event_rates.get(audio.dtmf_payload_type or 0),
+        )
         if before is None or _receives(before) != _receives(audio):
-            statistics = self.receiver.statistics
-            self.receiver.configure(decoders, audio.dtmf_payload_type)
-            if self._reporter is None or statistics is not self.receiver.statistics:
-                self._reporter = RtcpReporter(
-                    self._identity.ssrc,
-                    self._identity.cname,
-                    self.receiver.statistics,
-                    self.sender.statistics,
-                )
+            self.receiver.configure(decoders, event_rates, audio.comfort_noise_payload_type)
+        if self._reporter is None:
+            self._reporter = RtcpReporter(
+                self._identity.ssrc,
+                self._identity.cname,
+                self.receiver.statistics,
+                self.sender.statistics,
+            )
         resumed = before is not None and audio.receive and not before.receive
         self.latch.negotiate(
             (audio.remote.host, audio.remote.port),
@@ -183,6 +216,19 @@ class RtpSession:
         if self._scheduler is not None:
             self._scheduler.received(len(data))
         self._reporter.receive(packets, now)
+        lost = self._reporter.remote_fraction_lost
+        if lost is not None:
+            self.sender.expect_loss(round(lost * 100))
+        if self._audio is not None and self._audio.receive and self._is_alive(packets):
+            self.last_heard = now
+
+    def _is_alive(self, packets: list[RtcpPacket]) -> bool:
+        """Whether a report is from the source that we hear, or from a peer never heard."""
+        ssrc = self.latch.ssrc
+        return any(
+            isinstance(packet, SenderReport | ReceiverReport) and ssrc in (None, packet.ssrc)
+            for packet in packets
+        )
 
     # ---- the bridge -------------------------------------------------------------------------
 
@@ -190,7 +236,18 @@ class RtpSession:
         event = self.receiver.poll_dtmf(now)
         if event is not None:
             self._key(event)
-        return self.receiver.read(now)
+        frame = self.receiver.read(now)
+        if self.on_inband is not None and not self.receiver.heard_events:
+            self._listen(frame, self.on_inband)
+        return frame
+
+    def _listen(self, frame: bytes | None, tell: Callable[[DtmfEvent], None]) -> None:
+        detector = self._detector
+        if detector is None:
+            detector = self._detector = DtmfDetector(self._sample_rate)
+        key = detector.process(frame)
+        if key is not None:
+            tell(DtmfEvent(key.digit, key.duration_ms))
 
     def write(self, frame: bytes | None, now: float) -> None:
         audio = self._audio
@@ -200,8 +257,8 @@ class RtpSession:
         if not audio.send or target is None:
             self.sender.pass_time()
             return
-        if self._tones.queued:
-            frame = self._tones.take(self._frame_bytes).ljust(self._frame_bytes, b"\0")
+        if self._tones.busy:
+            frame = self._tones.take(self._sample_rate)
         for packet in self.sender.tick(frame):
             self._counters.packets_sent += 1
             self._send_rtp(packet, target)
@@ -211,33 +268,34 @@ class RtpSession:
 
     # ---- keys -------------------------------------------------------------------------------
 
-    def send_dtmf(self, digits: str) -> None:
-        """Telephone events, or tones in the audio where the peer takes no events.
+    def send_dtmf(self, digits: str, method: str = "auto") -> None:
+        """Press keys: ``rtp`` sends telephone events, ``inband`` tones in the audio, ``auto``
+        events where the peer takes them and tones where it does not.
 
-        Raises ``InvalidRequest`` (``invalid_digits``) for what is no key and beyond the bound.
+        Raises ``InvalidRequest``: ``invalid_digits`` for what is no key and beyond the bound,
+        ``invalid_method``, ``no_telephone_events`` for ``rtp`` where none were agreed on.
         """
+        if method not in DTMF_METHODS:
+            known = ", ".join(DTMF_METHODS)
+            raise InvalidRequest(
+                f"keys are not sent by {method!r}, but by {known}",
+                code="invalid_method",
+                field="method",
+            )
+        events = self.sender.sends_dtmf
+        if method == "rtp" and not events:
+            raise InvalidRequest(
+                "the far end takes no telephone events",
+                code="no_telephone_events",
+                field="method",
+            )
         try:
-            if self.sender.sends_dtmf:
+            if events and method != "inband":
                 self.sender.send_dtmf(digits)
             else:
-                self._queue_tones(digits.upper())
+                self._counters.dtmf_sent += self._tones.send(digits)
         except ValueError as error:
             raise InvalidRequest(str(error), code="invalid_digits", field="digits") from None
-
-    def _queue_tones(self, digits: str) -> None:
-        unknown = set(digits) - set(DIGITS + PAUSE)
-        if unknown:
-            raise ValueError(f"{min(unknown)!r} is not a key")
-        queued_ms = self._tones.queued * 1000 // (self._sample_rate * 2)
-        if queued_ms + len(digits) * PAUSE_MS > MAX_TONES_MS:
-            raise ValueError("too many keys are waiting")
-        for digit in digits:
-            if digit == PAUSE:
-                self._tones.push(tones.silence(PAUSE_MS, self._sample_rate))
-            else:
-                self._tones.push(tones.dtmf(digit, TONE_MS, self._sample_rate))
-                self._tones.push(tones.silence(TONE_GAP_MS, self._sample_rate))
-                self._counters.dtmf_sent += 1
 
     def _key(self, event: DtmfEvent) -> None:
         self._counters.dtmf_received += 1
@@ -285,21 +343,41 @@ class RtpSession:
 
 
 def _receives(audio: NegotiatedAudio) -> object:
-    return audio.payload_type, audio.codec, audio.receive_codecs, audio.dtmf_payload_type
+    return (
+        audio.payload_type,
+        audio.codec,
+        audio.receive_codecs,
+        audio.dtmf_payload_type,
+        audio.dtmf_receive_payload_types,
+        audio.comfort_noise_payload_type,
+        audio.clock_rate,
+    )
 
 
-def _codecs_of(audio: NegotiatedAudio) -> tuple[codecs.Codec, dict[int, codecs.Codec]]:
+def _sends(audio: NegotiatedAudio) -> object:
+    return audio.codec, audio.fmtp
+
+
+def _event_rates(audio: NegotiatedAudio, clock_rate: int) -> dict[int, int]:
+    """The clock of each payload type of telephone events that the peer may send."""
+    rates = {number: rate for number, rate in audio.dtmf_receive_payload_types if rate > 0}
+    if not rates and audio.dtmf_payload_type is not None:
+        rates[audio.dtmf_payload_type] = clock_rate
+    return rates
+
+
+def _codecs_of(audio: NegotiatedAudio) -> tuple[Codec, dict[int, Codec]]:
     """The encoder and, by payload type, the decoders."""
     try:
-        encoder = codecs.create(audio.codec)
+        encoder = codecs.create(audio.codec, fmtp=audio.fmtp)
         named = {audio.payload_type: audio.codec, **dict(audio.receive_codecs)}
         decoders = {number: codecs.create(name) for number, name in named.items()}
     except codecs.UnknownCodec as error:
         raise InvalidRequest(str(error), code="unknown_codec", field="codec") from None
-    rates = encoder.clock_rate, encoder.sample_rate
+    events = dict(audio.dtmf_receive_payload_types)
     for number, name in STATIC_CODECS.items():
         static = codecs.create(name)
-        taken = number in decoders or number == audio.dtmf_payload_type
-        if not taken and (static.clock_rate, static.sample_rate) == rates:
+        taken = number in decoders or number in events or number == audio.dtmf_payload_type
+        if not taken and static.sample_rate == encoder.sample_rate:
             decoders[number] = static
     return encoder, decoders

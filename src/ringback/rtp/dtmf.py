@@ -176,6 +176,7 @@ class DtmfSender:
         pause_ms: int = 500,
         max_queued: int = 128,
     ) -> None:
+        self.clock_rate = clock_rate
         self._tick_samples = clock_rate * tick_ms // 1000
         self._digit_ticks = max(1, digit_ms // tick_ms)
         self._gap_ticks = gap_ms // tick_ms
@@ -184,6 +185,7 @@ class DtmfSender:
         self._queue: deque[str] = deque()
         self._digit: str | None = None
         self._started_at = 0
+        self._segment = 0
         self._ticks = 0
         self._waiting = 0
 
@@ -222,13 +224,19 @@ class DtmfSender:
             return None
         self._digit = key
         self._started_at = timestamp & 0xFFFFFFFF
-        self._ticks = 0
+        self._ticks = self._segment = 0
         return self._continue()
 
     def _continue(self) -> DtmfPacket:
         first = self._ticks == 0
         self._ticks += 1
-        duration = min(min(self._ticks, self._digit_ticks) * self._tick_samples, MAX_DURATION)
+        duration = min(self._ticks, self._digit_ticks) * self._tick_samples - self._segment
+        if duration > MAX_DURATION:
+            # The field is full: a new segment goes on where this one ends (section 2.5.1.3).
+            last = duration - self._tick_samples
+            self._segment += last
+            self._started_at = (self._started_at + last) & 0xFFFFFFFF
+            duration -= last
         digit = self._digit or ""
         end = self._ticks >= self._digit_ticks
         payload = bytes(TelephoneEvent(DIGITS.index(digit), duration, end))

@@ -47,7 +47,7 @@ SHRINK_LOUD_EVERY = 0.5
 """Seconds from one frame left out to the next."""
 
 _SHORTEST_PACKET = 0.005
-_LONGEST_PACKET = 0.06
+_LONGEST_PACKET = 0.12
 _PRECISION = 0.001
 _CONFIRMATION_GAP = 3
 _HISTORY = 128
@@ -69,10 +69,12 @@ class Frame:
 
 @dataclass(slots=True)
 class Lost:
-    """A packet that will not come in time: conceal ``samples`` (clock units)."""
+    """A packet that will not come in time: conceal ``samples`` (clock units). ``following`` is
+    the packet right after it, if that is there: it may repeat what was lost."""
 
     timestamp: int
     samples: int
+    following: RtpPacket | None = None
 
 
 @dataclass(slots=True)
@@ -118,6 +120,7 @@ class JitterBuffer:
         self._max_samples = max_frames * self._frame_samples
         self._estimator = DelayEstimator(self._frame_seconds, min_frames, max_frames)
         self._packet_samples = self._frame_samples
+        self._declared = 0
         self._last_step = 0
         # A position is a sequence number and a time is a timestamp, both unwrapped and carried
         # on over resyncs. A slot is time, length and packet, or none that is audio.
@@ -160,20 +163,24 @@ class JitterBuffer:
 
     # ---- in ---------------------------------------------------------------------------------
 
-    def add(self, packet: RtpPacket, now: float) -> None:
-        """Take a packet that arrived at ``now``. Never raises, whatever the packet says."""
+    def add(self, packet: RtpPacket, now: float, samples: int = 0) -> None:
+        """Take a packet that arrived at ``now``. ``samples`` is its length in clock units if the
+        caller can tell; without, timestamps will. Never raises, whatever the packet says."""
         self.counters.received += 1
         newest = self._newest
         if newest is None:
+            self._declare(samples)
             self._splice(packet, now)
             return
         ahead = sequence_delta(packet.sequence, self._newest_sequence)
         if packet.ssrc != newest.ssrc or not (-MAX_SEQUENCE_BEHIND <= ahead <= MAX_SEQUENCE_AHEAD):
-            self._doubt(packet, now)
+            self._doubt(packet, now, samples)
             return
         if self._candidate is not None:
             self._candidate = None
             self.counters.stray += 1
+        if ahead > 0:
+            self._declare(samples)
         step = timestamp_delta(packet.timestamp, newest.timestamp)
         if abs(step / self._rate - now + self._newest_arrival) <= MAX_TIMESTAMP_JUMP:
             self._place(packet, self._newest_position + ahead, self._newest_time + step, now)
@@ -221,6 +228,11 @@ class JitterBuffer:
             self._expect(position, time, packet.timestamp)
         self._store(position, time, packet)
 
+    def _declare(self, samples: int) -> None:
+        """Packets have another length from here on."""
+        if samples and samples != self._declared:
+            self._declared = self._packet_samples = samples
+
     def _learn_length(self, step: int) -> None:
         """Packets changed their length when two steps in a row agree (one alone is a pause)."""
         if step != self._packet_samples and step == self._last_step:
@@ -238,7 +250,7 @@ class JitterBuffer:
             self.counters.overflow += slots[oldest][2] is not None
             self._take(oldest)
 
-    def _doubt(self, packet: RtpPacket, now: float) -> None:
+    def _doubt(self, packet: RtpPacket, now: float, samples: int) -> None:
         """Another numbering: believed when the next packet carries it on, so that one stray
         packet breaks nothing (RFC 3550 appendix A.1)."""
         candidate, self._candidate = self._candidate, packet
@@ -250,7 +262,7 @@ class JitterBuffer:
                 self._candidate = None
                 self._splice(candidate, now)
                 self.counters.received -= 1
-                self.add(packet, now)
+                self.add(packet, now, samples)
                 return
         self.counters.stray += 1
 
@@ -308,14 +320,18 @@ class JitterBuffer:
             self._started = True
             self._starved_since = None
             self.counters.played += 1
-            return Frame(
-                packet.payload,
-                packet.payload_type,
-                packet.timestamp,
-                self._take(self._next_position),
-                packet.sequence,
-                packet.marker,
-            )
+            return _frame(packet, self._take(self._next_position))
+
+    def drain(self) -> list[Frame]:
+        """All that is buffered, in order, due or not."""
+        frames = []
+        for position in sorted(self._slots):
+            self._next_position = position
+            packet = self._slots[position][2]
+            samples = self._take(position)
+            if packet is not None:
+                frames.append(_frame(packet, samples))
+        return frames
 
     def _take(self, position: int) -> int:
         """Move on over the packet at ``position``, which is next; its length in samples."""
@@ -379,7 +395,8 @@ class JitterBuffer:
         self._move_on(missing - to_conceal, 0)
         if not to_conceal:
             return None
-        lost = Lost(self._next_timestamp, length)
+        following = self._slots.get(self._next_position + 1)
+        lost = Lost(self._next_timestamp, length, following[2] if following else None)
         self.counters.lost += 1
         self._move_on(1, 0)
         self._advance(length)
@@ -406,3 +423,14 @@ class JitterBuffer:
             self._shrunk_at = now
             return True
         return False
+
+
+def _frame(packet: RtpPacket, samples: int) -> Frame:
+    return Frame(
+        packet.payload,
+        packet.payload_type,
+        packet.timestamp,
+        samples,
+        packet.sequence,
+        packet.marker,
+    )

@@ -30,6 +30,9 @@ _MEMBERS = 2
 _UDP_IP_OCTETS = 28
 _NTP_EPOCH = 2_208_988_800
 _REMEMBERED_REPORTS = 4
+_LONGEST_COMPOUND = 1500
+_LONGEST_ROUND_TRIP = 60.0
+_LARGEST_JITTER = 10.0
 _MAX_DELAY = 0xFFFFFFFF
 
 
@@ -71,6 +74,7 @@ class ReportScheduler:
         self._average(octets)
 
     def _average(self, octets: int) -> None:
+        octets = min(octets, _LONGEST_COMPOUND)
         self._average_octets += (octets + _UDP_IP_OCTETS - self._average_octets) / 16
 
     def _interval(self, minimum: float) -> float:
@@ -82,7 +86,8 @@ class RtcpReporter:
     """Writes this side's reports and reads the other's.
 
     ``round_trip`` in seconds, ``None`` until the other side has answered a sender report;
-    ``remote_report`` is the last that the other side said about our stream.
+    ``remote_report`` is the last that the other side said about our stream. What it says is
+    believed within what can be: nobody loses more than was sent, or answers before it was asked.
     """
 
     def __init__(
@@ -103,6 +108,24 @@ class RtcpReporter:
         self.remote_report: ReportBlock | None = None
         self.remote_left = False
 
+    @property
+    def remote_packets_lost(self) -> int | None:
+        """Of what we sent, in total; ``None`` until the other side has reported."""
+        if self.remote_report is None:
+            return None
+        return max(0, min(self.remote_report.packets_lost, self._sender.packets_sent))
+
+    @property
+    def remote_fraction_lost(self) -> float | None:
+        """Of what we sent since its report before, 0 to 1."""
+        return None if self.remote_report is None else self.remote_report.fraction_lost / 256
+
+    def remote_jitter(self, clock_rate: int) -> float | None:
+        """Seconds; ``clock_rate`` (Hz) is that of our stream."""
+        if self.remote_report is None:
+            return None
+        return min(self.remote_report.jitter / clock_rate, _LARGEST_JITTER)
+
     def report(self, now: float, unix_seconds: float, rtp_timestamp: int) -> bytes:
         """A compound of SR (RR when nothing was sent since the last one) and SDES.
 
@@ -117,7 +140,7 @@ class RtcpReporter:
         return serialise_compound([*packets, Goodbye((self._ssrc,))])
 
     def receive(self, packets: Iterable[RtcpPacket], now: float) -> None:
-        """Take a compound that arrived at ``now``."""
+        """Take a compound of the other side that arrived at ``now``."""
         for packet in packets:
             match packet:
                 case SenderReport():
@@ -176,5 +199,6 @@ class RtcpReporter:
                 continue
             self.remote_report = block
             for middle, sent in self._sent_reports:
-                if block.last_report == middle:
-                    self.round_trip = max(0.0, now - sent - block.delay / 65536)
+                round_trip = now - sent - block.delay / 65536
+                if block.last_report == middle and round_trip <= _LONGEST_ROUND_TRIP:
+                    self.round_trip = max(0.0, round_trip)

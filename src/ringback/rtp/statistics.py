@@ -46,6 +46,13 @@ class ReceiverStatistics:
         self._expected_prior = 0
         self._received_prior = 0
 
+    def set_clock_rate(self, clock_rate: int) -> None:
+        """The stream goes on with another clock: jitter is measured anew, counts are kept."""
+        if clock_rate != self._clock_rate:
+            self._jitter *= clock_rate / self._clock_rate
+            self._clock_rate = clock_rate
+            self._transit = None
+
     def receive(self, packet: RtpPacket, now: float) -> bool:
         """Count a packet that arrived at ``now``; whether its source is believed by now.
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ringback.rtp.dtmf import (
     DIGITS,
+    DtmfEvent,
     DtmfPacket,
     DtmfReceiver,
     DtmfSender,
@@ -100,11 +101,31 @@ def test_refuses_more_than_it_may_hold() -> None:
     sender.send("4")
 
 
-def test_a_very_long_key_stays_within_the_duration_field() -> None:
-    sender = DtmfSender(digit_ms=10_000)
+@pytest.mark.requirement("rfc4733.2.5")
+def test_a_very_long_key_goes_on_in_segments_rfc4733_2513() -> None:
+    sender = DtmfSender(digit_ms=20_000)
     sender.send("1")
-    last = [packet for packet in ticks(sender, 600) if packet is not None][-1]
-    assert TelephoneEvent.parse(last.payload) == TelephoneEvent(1, 0xFFFF, True)
+    packets = [packet for packet in ticks(sender, 1100) if packet is not None]
+    events = [TelephoneEvent.parse(packet.payload) for packet in packets]
+    segments = sorted({packet.timestamp for packet in packets})
+    assert len(segments) == 3
+    assert [event.end for event in events].index(True) == len(events) - 3
+    assert [packet.marker for packet in packets].count(True) == 1
+    assert segments[-1] + events[-1].duration - segments[0] == 20_000 * 8
+
+
+@pytest.mark.parametrize("clock_rate", [8000, 16000, 48000])
+def test_a_key_of_any_length_is_heard_as_long_as_it_was(clock_rate: int) -> None:
+    sender = DtmfSender(clock_rate, digit_ms=20_000)
+    receiver = DtmfReceiver(clock_rate)
+    sender.send("D")
+    heard = []
+    for tick in range(1100):
+        packet = sender.tick((0xFFFF0000 + tick * clock_rate // 50) & 0xFFFFFFFF)
+        if packet is not None:
+            event = receiver.receive(packet.payload, packet.timestamp, 5 + tick * 0.02)
+            heard += [event] if event else []
+    assert heard == [DtmfEvent("D", 20_000)]
 
 
 @given(st.text(DIGITS + ",", max_size=12), st.integers(0, 0xFFFFFFFF))

@@ -103,7 +103,7 @@ def test_a_lost_frame_says_which_time_it_is_for() -> None:
     buffer.add(packet(7), at(6))
     buffer.pop(at(5))
     assert buffer.pop(at(6)) == Lost(5 * 160, 160)
-    assert buffer.pop(at(7)) == Lost(6 * 160, 160)
+    assert buffer.pop(at(7)) == Lost(6 * 160, 160, packet(7))
     assert played(buffer.pop(at(8))) == 7
 
 
@@ -142,7 +142,8 @@ def test_of_a_burst_only_what_underruns_did_not_fill_is_concealed() -> None:
     for number in (10, 11, 12):
         buffer.add(packet(number), at(7.5))
     outcome = [buffer.pop(at(tick)) for tick in (8, 9, 10, 11)]
-    assert outcome[:3] == [Lost(number * 160, 160) for number in (7, 8, 9)]
+    assert outcome[:2] == [Lost(number * 160, 160) for number in (7, 8)]
+    assert outcome[2] == Lost(9 * 160, 160, packet(10))
     assert played(outcome[3]) == 10
     assert buffer.counters.lost == 5
 

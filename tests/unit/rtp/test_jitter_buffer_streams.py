@@ -67,7 +67,7 @@ def test_one_short_pause_is_no_new_packet_length() -> None:
         buffer.add(packet(number, timestamp=(number + 1) * 160), at(number + 1))
     outcome = [buffer.pop(at(tick)) for tick in (7, 8, 9)]
     assert [played(each) for each in outcome[:2]] == [4, 5]
-    assert outcome[2] == Lost(7 * 160, 160)
+    assert outcome[2] == Lost(7 * 160, 160, packet(7, timestamp=8 * 160))
 
 
 def test_the_payload_type_may_change_at_any_packet() -> None:
