@@ -24,6 +24,8 @@ from ringback.sip.sdp_values import (
     Direction,
     PayloadFormat,
     RtcpAttribute,
+    SdpError,
+    SdpTooLarge,
 )
 
 PHONE = b"""v=0
@@ -429,3 +431,34 @@ def test_directions_combine_flow_by_flow(ours: Direction, theirs: Direction) -> 
     assert both.send == (ours.send and theirs.receive)
     assert both.receive == (ours.receive and theirs.send)
     assert theirs.reversed.reversed is theirs
+
+
+def test_a_section_of_too_many_attributes_is_too_large_and_candidates_do_not_count() -> None:
+    head = b"v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 8\n"
+    fits = SessionDescription.parse(head + b"a=x\n" * sdp_module.MAX_ATTRIBUTES)
+    assert len(fits.media[0].attributes) == sdp_module.MAX_ATTRIBUTES
+    with pytest.raises(SdpTooLarge):
+        SessionDescription.parse(head + b"a=x\n" * (sdp_module.MAX_ATTRIBUTES + 1))
+    many = b"a=candidate:1 1 udp 1 192.0.2.1 4000 typ host\n" * 2000
+    assert SessionDescription.parse(head + many).media[0].attributes == ()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"v=0\n" + b"a=" + b"x" * sdp_module.MAX_BYTES,
+        b"v=0\n" + b"a=candidate:1\n" * sdp_module.MAX_LINES,
+        b"v=0\n" + b"m=audio 4000 RTP/AVP 8\n" * (sdp_module.MAX_MEDIA + 1),
+        b"m=audio 4000 RTP/AVP" + b" 8" * (sdp_module.MAX_FORMATS + 1),
+    ],
+)
+def test_what_is_beyond_the_bounds_is_said_to_be_too_large(data: bytes) -> None:
+    with pytest.raises(SdpTooLarge):
+        SessionDescription.parse(data)
+
+
+def test_a_section_that_is_switched_off_needs_no_formats() -> None:
+    data = b"v=0\nc=IN IP4 192.0.2.1\nm=video 0 RTP/AVP\nm=audio 4000 RTP/AVP 8\n"
+    assert [m.port for m in SessionDescription.parse(data).media] == [0, 4000]
+    with pytest.raises(SdpError):
+        SessionDescription.parse(data.replace(b"video 0", b"video 1"))
