@@ -26,6 +26,7 @@ from ringback.calls.background import Background
 from ringback.calls.ports import Platform
 from ringback.connectors.contract import CallConnector
 from ringback.connectors.sip.connector import SipConnector
+from ringback.connectors.sip.guard import Doorlist, SipGuard
 from ringback.connectors.sip.stack import SipStack
 from ringback.connectors.sip.trace import TraceBook
 from ringback.core.bus import LocalBus
@@ -50,6 +51,7 @@ from ringback.net.public_address import PublicAddress
 from ringback.net.resolver import Resolver
 from ringback.net.rtp_ports import RtpPorts
 from ringback.net.sip_transport import Listen, SipTransportConfig
+from ringback.net.source_guard import GuardRules, SourceGuard
 from ringback.sip.endpoint import SipEndpoint
 from ringback.sip.endpoint_config import EndpointConfig
 from ringback.telephony.routing import DemoLine
@@ -82,10 +84,11 @@ class Foundation:
 
 @dataclass(frozen=True, slots=True)
 class PhoneStack:
-    """A connector for phone calls, and the ports that it took once it runs."""
+    """A connector for phone calls, the ports that it took once it runs, and its guard."""
 
     connector: CallConnector
     addresses: PublicAddress
+    guard: SipGuard | None = None
 
 
 MakePlane = Callable[[Foundation, AsyncExitStack], MediaPlane]
@@ -137,13 +140,16 @@ def sip_phone(foundation: Foundation, telephony: Telephony, plane: MediaPlane) -
         tls_ca_file=settings.sip_tls_ca,
     )
     trace = TraceBook(addresses, clock.now) if settings.sip_trace else None
+    directory = TrunkDirectory(telephony)
+    guard = sip_guard(foundation, directory)
     connector = SipConnector(
         SipStack(endpoint, config, addresses, clock),
         _resolver(settings, clock),
-        TrunkDirectory(telephony),
+        directory,
         plane,
         host,
         trace,
+        guard,
     )
     if trace is not None:
         show_counters(
@@ -159,7 +165,32 @@ def sip_phone(foundation: Foundation, telephony: Telephony, plane: MediaPlane) -
         connector.counters,
         "reason",
     )
-    return PhoneStack(connector, addresses)
+    return PhoneStack(connector, addresses, guard)
+
+
+def sip_guard(foundation: Foundation, doorlist: Doorlist) -> SipGuard:
+    """What stands before the SIP stack, as the settings have it."""
+    settings, metrics = foundation.settings, foundation.metrics
+    rules = GuardRules(
+        enabled=settings.guard,
+        rate=settings.guard_rate,
+        burst=settings.guard_burst,
+        total_rate=settings.guard_total_rate,
+        offences=settings.guard_offences,
+        first_ban=settings.guard_ban,
+        exempt=settings.guard_exempt,
+    )
+    guard = SipGuard(
+        SourceGuard(rules),
+        doorlist,
+        foundation.clock,
+        calls_per_source=settings.demo_calls_per_source,
+        scanners=settings.guard_scanners,
+    )
+    show_counters(metrics, "guard", "Strangers that send SIP.", guard.counters)
+    show_counters(metrics, "guard_offences", "What strangers did.", guard.offences, "offence")
+    metrics.gauge_from("guard_banned_sources", "Bans in force.", lambda: guard.banned_now)
+    return guard
 
 
 def _resolver(settings: Settings, clock: Clock) -> Resolver:
@@ -242,6 +273,7 @@ class Application:
             telephony=telephony,
             calls=control.service,
             idempotency=control.idempotency,
+            guard=phone.guard or sip_guard(foundation, TrunkDirectory(telephony)),
             bus=foundation.bus,
             metrics=foundation.metrics,
             readiness=lambda: self._problems(foundation.database, control),
@@ -375,6 +407,8 @@ class Application:
 
     def _warnings(self, running: _Running) -> list[str]:
         warnings = []
+        if not self.settings.guard:
+            warnings.append("RINGBACK_GUARD is off: scanners and floods are not kept out.")
         if running.owner.configured_key_unknown:
             warnings.append(
                 "RINGBACK_API_KEY is not a key of this node: it counts at the first start only."

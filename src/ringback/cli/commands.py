@@ -65,6 +65,12 @@ def _key(app: typer.Typer) -> None:
     app.add_typer(keys, name="key")
 
 
+def _guard(app: typer.Typer) -> None:
+    from ringback.cli.guard import guard
+
+    app.add_typer(guard, name="guard")
+
+
 _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "serve": _serve,
     "demo": _demo,
@@ -74,4 +80,5 @@ _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "number": _number,
     "agent": _agent,
     "key": _key,
+    "guard": _guard,
 }

@@ -19,9 +19,10 @@ from typing import Annotated, Any, Literal, Self
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from ringback.core.errors import StartupError
+from ringback.core.guard_settings import GuardSettings
 
 PREFIX = "RINGBACK_"
 DEFAULT_ENV_FILE = Path(".env")
@@ -184,7 +185,7 @@ def _readable_file(value: object) -> object:
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class Settings(BaseSettings):
+class Settings(GuardSettings):
     """What the operator decides. Build it with :func:`load_settings`."""
 
     model_config = SettingsConfigDict(
@@ -264,6 +265,9 @@ class Settings(BaseSettings):
     media_timeout: float = Field(
         60.0, ge=1, le=3600, description="Seconds without audio packets until a call is ended."
     )
+    hold_music: Path | None = Field(
+        None, description="WAV file that held people hear; unset: a tune of Ringback's own."
+    )
     shutdown_grace: float = Field(
         10.0, ge=0, le=3600, description="Seconds that live calls are given when the node stops."
     )
@@ -308,7 +312,10 @@ class SettingRow:
 
 
 def settings_table() -> list[SettingRow]:
-    """Every setting in the order of the fields."""
+    """Every setting in the order of the fields, those of the guards last."""
+    ordered = sorted(
+        Settings.model_fields.items(), key=lambda f: f[0] in GuardSettings.model_fields
+    )
     return [
         SettingRow(
             name=variable_name(field),
@@ -316,7 +323,7 @@ def settings_table() -> list[SettingRow]:
             default=_written(info.get_default()),
             meaning=info.description or "",
         )
-        for field, info in Settings.model_fields.items()
+        for field, info in ordered
     ]
 
 

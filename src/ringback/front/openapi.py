@@ -28,6 +28,7 @@ def document() -> dict[str, Any]:
             telephony=Telephony(database, clock, LocalBus(), agents),
             calls=unused,
             idempotency=unused,
+            guard=unused,
             bus=LocalBus(),
             metrics=Metrics(),
             readiness=unused,

@@ -17,12 +17,14 @@ from ringback.agents.service import AgentService
 from ringback.calls.idempotency import IdempotencyStore
 from ringback.calls.routes import call_routes
 from ringback.calls.service import CallService
+from ringback.connectors.sip.guard import SipGuard
 from ringback.core.bus import Bus
 from ringback.core.http import HttpEdge, errors, install_error_handlers
 from ringback.core.metrics import Metrics
 from ringback.front.account import Speech, overview_routes
 from ringback.front.docs_page import HEADERS, docs_page
 from ringback.front.event_stream import event_routes
+from ringback.front.guard_routes import guard_routes
 from ringback.front.node_routes import Readiness, node_routes
 from ringback.front.stream_docs import stream_routes
 from ringback.telephony.routes import telephony_routes
@@ -49,6 +51,7 @@ class Services:
     telephony: Telephony
     calls: CallService
     idempotency: IdempotencyStore
+    guard: SipGuard
     bus: Bus
     metrics: Metrics
     readiness: Readiness
@@ -60,6 +63,7 @@ def routers(services: Services) -> Iterable[APIRouter]:
     yield stream_routes()
     yield event_routes(services.bus)
     yield telephony_routes(services.telephony)
+    yield guard_routes(services.guard)
     yield agent_routes(services.agents)
     yield account_routes(services.accounts)
     yield overview_routes(services.accounts, services.calls, services.telephony, services.speech)

@@ -77,6 +77,15 @@ def route_inbound(
     )
 
 
+def is_trunk_source(host: str, directory: Directory) -> bool:
+    """Whether any trunk may call from this address, or has its server there."""
+    source = parse_address(host)
+    return source is not None and any(
+        _in_networks(trunk, host) or source in directory.addresses_of(trunk)
+        for trunk in directory.trunks.values()
+    )
+
+
 def _trunks_behind(
     query: InboundQuery, directory: Directory
 ) -> tuple[list[TrunkEntry], TrunkEntry | None]:

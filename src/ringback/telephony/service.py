@@ -185,6 +185,18 @@ class Telephony:
         """``listener`` is called on the event loop after trunks were added, edited or removed."""
         self._listeners.append(listener)
 
+    def is_trunk(self, host: str) -> bool:
+        """Whether a trunk of anybody calls from this IP address, or has its server there."""
+        return routing.is_trunk_source(host, self._directory)
+
+    def knows_token(self, token: str) -> bool:
+        """Whether it is that of a contact which an enabled trunk registers."""
+        return self._directory.trunk_with_token(token) is not None
+
+    def is_open_to_all(self, user: str) -> bool:
+        """Whether strangers may call this user: the demo agent."""
+        return self._demo is not None and user.lower() == routing.DEMO_USER
+
     def resolve_inbound(self, query: InboundQuery) -> Route | Refusal:
         """Whose call it is, or why it may not come in."""
         return routing.route_inbound(query, self._directory, self._demo)

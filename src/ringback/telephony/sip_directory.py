@@ -17,7 +17,8 @@ from ringback.telephony.status import RegistrationStatus
 
 
 class TrunkDirectory:
-    """Implements :class:`ringback.connectors.sip.directory.SipDirectory`."""
+    """Implements :class:`ringback.connectors.sip.directory.SipDirectory` and
+    :class:`ringback.connectors.sip.guard.Doorlist`."""
 
     def __init__(self, telephony: Telephony) -> None:
         self._telephony = telephony
@@ -35,6 +36,15 @@ class TrunkDirectory:
         return self._telephony.pick_outbound(
             request.account_id, request.target, request.caller_id, request.trunk_id
         )
+
+    def is_trunk(self, host: str) -> bool:
+        return self._telephony.is_trunk(host)
+
+    def knows_token(self, token: str) -> bool:
+        return self._telephony.knows_token(token)
+
+    def is_open_to_all(self, user: str) -> bool:
+        return self._telephony.is_open_to_all(user)
 
     def trunk_resolved(self, trunk_id: str, hosts: Sequence[str]) -> None:
         self._telephony.set_trunk_addresses(trunk_id, hosts)

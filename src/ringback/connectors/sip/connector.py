@@ -16,6 +16,7 @@ from ringback.connectors.contract import (
 )
 from ringback.connectors.sip.addresses import TrunkAddresses
 from ringback.connectors.sip.directory import SipDirectory, TrunkAccount
+from ringback.connectors.sip.guard import SipGuard
 from ringback.connectors.sip.inbound import InboundCalls, InboundLeg
 from ringback.connectors.sip.leg import LegServices, SipLeg
 from ringback.connectors.sip.outbound import OutboundLeg
@@ -26,6 +27,7 @@ from ringback.core.end_reason import EndReason
 from ringback.core.errors import RingbackError, UpstreamFailed
 from ringback.media.plane import MediaPlane
 from ringback.net.resolver import Resolver, Target
+from ringback.net.source_guard import source_of
 from ringback.sip.events import (
     Dropped,
     Event,
@@ -62,8 +64,10 @@ class SipConnector:
         plane: MediaPlane,
         bind_host: str,
         trace: TraceBook | None = None,
+        guard: SipGuard | None = None,
     ) -> None:
         self._trace = trace
+        self._guard = guard
         self._stack = stack
         self._resolver = resolver
         self._directory = directory
@@ -84,7 +88,9 @@ class SipConnector:
             self._stack, self._plane, sink, self._adopt, self._forget, trace=self._trace
         )
         self._inbound = InboundCalls(self._directory, self._services, self._bind_host)
-        await self._stack.start(self._on_event, self._trace.tap if self._trace else None)
+        guard = self._guard
+        gate = guard.attach(self._stack.endpoint, self._calls_from) if guard else None
+        await self._stack.start(self._on_event, self._trace.tap if self._trace else None, gate)
         self._directory.on_trunk_change(self._on_trunk_change)
         await self._registrations.synchronise()
         self._spawn(self._trunk_addresses.keep_fresh())
@@ -119,8 +125,18 @@ class SipConnector:
         return len(self._legs)
 
     def _on_trunk_change(self) -> None:
+        self._exemptions_changed()
         self._spawn(self._registrations.synchronise())
         self._trunk_addresses.refresh_now()
+
+    def _exemptions_changed(self) -> None:
+        if self._guard is not None:
+            self._guard.trunks_changed()
+
+    def _calls_from(self, source: str) -> int:
+        """Calls of a stranger, by the source that its address belongs to."""
+        confined = (leg.confined_to for leg in self._legs.values())
+        return sum(host is not None and source_of(host) == source for host in confined)
 
     # ---- events of the SIP core -------------------------------------------------------------
 
@@ -136,7 +152,10 @@ class SipConnector:
                 self._registrations.changed(event)
             case ResolveNeeded():
                 self._spawn(self._resolve(event))
-            case Dropped() | OutOfDialogRequest() | ResponseReceived():
+            case Dropped():
+                if self._guard is not None:
+                    self._guard.dropped(event)
+            case OutOfDialogRequest() | ResponseReceived():
                 pass
             case _:
                 leg = self._legs.get(event.session.id)
@@ -186,6 +205,7 @@ class SipConnector:
             Target(host, port, trunk.transport, verify=trunk.tls_verify)
         )
         self._directory.trunk_resolved(trunk.id, [hop.host for hop in hops])
+        self._exemptions_changed()
         return tuple(hops)
 
     async def uri_hops(self, uri: Uri, trunk: TrunkAccount) -> tuple[Hop, ...]:

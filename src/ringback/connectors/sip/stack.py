@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ringback.core.clock import Clock
 from ringback.core.errors import Unavailable
 from ringback.net.public_address import PublicAddress
+from ringback.net.sip_gate import SipGate
 from ringback.net.sip_transport import SipTransport, SipTransportConfig, Tap
 from ringback.sip.endpoint import SipEndpoint
 from ringback.sip.events import Event
@@ -28,7 +29,12 @@ class SipStack:
         self._clock = clock
         self._transport: SipTransport | None = None
 
-    async def start(self, on_event: Callable[[Event], None], on_message: Tap | None = None) -> None:
+    async def start(
+        self,
+        on_event: Callable[[Event], None],
+        on_message: Tap | None = None,
+        gate: SipGate | None = None,
+    ) -> None:
         """Open the sockets. Raises ``StartupError`` when a port is taken."""
         transport = SipTransport(
             self.endpoint,
@@ -36,6 +42,7 @@ class SipStack:
             clock=self._clock,
             on_event=on_event,
             on_message=on_message,
+            gate=gate,
         )
         await transport.start()
         self.addresses.ports.update(transport.ports)
