@@ -1,4 +1,4 @@
-"""WAV files of 16-bit PCM: written as a stream, read as mono."""
+"""WAV files: 16-bit PCM written as a stream; that and G.711 read as mono."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from typing import Self
 
 import numpy as np
 
+from ringback.audio import g711
+
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _PCM = 1
+_ALAW = 6
+_ULAW = 7
 _EXTENSIBLE = 0xFFFE
 MAX_DATA = 0xFFFFFFFF - _HEADER.size
 """The most that a WAV file's 32-bit sizes can say: 37 hours of stereo at 8 kHz."""
 
 
 class WavError(ValueError):
-    """Not a WAV file of 16-bit PCM with one or two channels."""
+    """Not a WAV file of 16-bit PCM or G.711 with one or two channels."""
 
 
 def header(sample_rate: int, channels: int, data_bytes: int) -> bytes:
@@ -133,7 +137,7 @@ def parse(data: bytes) -> WavAudio:
     (a recording that was cut off) gives what is there. Raises ``WavError``."""
     if len(data) < 12 or data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         raise WavError("not a RIFF/WAVE file")
-    layout: tuple[int, int] | None = None
+    layout: tuple[int, int, int] | None = None
     position = 12
     while position + 8 <= len(data):
         kind, size = struct.unpack_from("<4sI", data, position)
@@ -143,23 +147,31 @@ def parse(data: bytes) -> WavAudio:
         elif kind == b"data":
             if layout is None:
                 raise WavError("the samples come before the format")
-            return WavAudio(layout[0], _to_mono(body, layout[1]))
+            encoding, sample_rate, channels = layout
+            return WavAudio(sample_rate, _to_mono(_decode(body, encoding), channels))
         position += 8 + size + (size & 1)
     raise WavError("the file has no samples")
 
 
-def _read_format(body: bytes) -> tuple[int, int]:
-    """Sample rate and channels."""
+def _read_format(body: bytes) -> tuple[int, int, int]:
+    """Encoding, sample rate and channels."""
     if len(body) < 16:
         raise WavError("the format chunk is cut short")
     encoding, channels, sample_rate, _, _, bits = struct.unpack_from("<HHIIHH", body)
     if encoding == _EXTENSIBLE and len(body) >= 26:
         encoding = int.from_bytes(body[24:26], "little")
-    if encoding != _PCM or bits != 16:
-        raise WavError(f"encoding {encoding} with {bits} bits, not 16-bit PCM")
+    if (encoding, bits) not in ((_PCM, 16), (_ALAW, 8), (_ULAW, 8)):
+        raise WavError(f"encoding {encoding} with {bits} bits, neither 16-bit PCM nor G.711")
     if channels not in (1, 2) or not sample_rate:
         raise WavError(f"{channels} channels at {sample_rate} Hz")
-    return sample_rate, channels
+    return encoding, sample_rate, channels
+
+
+def _decode(body: bytes, encoding: int) -> bytes:
+    """The interleaved samples as PCM s16le."""
+    if encoding == _ALAW:
+        return g711.decode_alaw(body)
+    return g711.decode_ulaw(body) if encoding == _ULAW else body
 
 
 def _to_mono(body: bytes, channels: int) -> bytes:

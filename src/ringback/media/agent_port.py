@@ -1,7 +1,8 @@
 """An agent's place at the bridge: what it says is queued and paced, what it hears is resampled.
 
 Everything is queued at the bridge's native rate (resampled when it is pushed), so that ``clear``,
-marks and the account of what was played are exact whatever rates an agent mixes.
+marks and the account of what was played are exact whatever rates an agent mixes. When the native
+rate changes, what is queued is resampled once and everything else is counted on in time.
 """
 
 from __future__ import annotations
@@ -69,6 +70,14 @@ class PlayoutQueue:
                 self._head = 0
         return b"".join(parts)
 
+    def change_rate(self, from_hz: int, to_hz: int) -> None:
+        """Resample what is queued; ``position`` stands for the same time as before."""
+        queued = self.take(self.queued)
+        self.position = scaled(self.position - len(queued), from_hz, to_hz)
+        if queued:
+            resampler = Resampler(from_hz, to_hz)
+            self.push(resampler.process(queued) + resampler.flush())
+
     def clear(self) -> int:
         """Drop everything; returns how many bytes that was."""
         dropped = self.queued
@@ -77,6 +86,11 @@ class PlayoutQueue:
         self.queued = 0
         self.position += dropped
         return dropped
+
+
+def scaled(size: int, from_hz: int, to_hz: int) -> int:
+    """How many bytes of whole samples at ``to_hz`` last as long as ``size`` at ``from_hz``."""
+    return size // SAMPLE_BYTES * to_hz // from_hz * SAMPLE_BYTES
 
 
 class UnevenFrameResampler:
@@ -122,25 +136,31 @@ class BridgePort:
 
     Beyond that contract: ``listening`` (an ear that does not want audio costs nothing),
     ``play_at`` for audio that comes at another rate than the declared one, and
-    ``set_sample_rate``. ``take``, ``discard`` and ``hear`` are the bridge's side.
+    ``set_sample_rate``. A port without a rate of its own (``None``) has the native one, whatever
+    it becomes; ``on_native_rate`` is called after it changed. ``take``, ``discard``, ``hear``,
+    ``set_native_rate`` and ``spoke`` are the bridge's side.
     """
 
     def __init__(
         self,
         ear: AgentEar,
-        sample_rate: int,
+        sample_rate: int | None,
         native_rate: int,
         counters: MediaCounters,
         on_detach: Callable[[BridgePort], None],
         *,
         listening: bool = True,
     ) -> None:
-        if sample_rate <= 0:
+        if sample_rate is not None and sample_rate <= 0:
             raise ValueError(f"a sample rate of {sample_rate} Hz is none")
         self.ear = ear
         self.listening = listening
         self.native_rate = native_rate
-        self._sample_rate = sample_rate
+        self.on_native_rate: Callable[[], None] | None = None
+        self.spoke = -1
+        """Where this tick's frame is among what is said; negative when there is none."""
+        self._follows = sample_rate is None
+        self._sample_rate = sample_rate = sample_rate or native_rate
         self._counters = counters
         self._on_detach = on_detach
         self._attached = True
@@ -168,7 +188,8 @@ class BridgePort:
         return self._milliseconds(self._queue.queued)
 
     def set_sample_rate(self, sample_rate: int) -> None:
-        """Change the rate of both directions; what is queued stays as it is."""
+        """Choose the rate of both directions; what is queued stays as it is."""
+        self._follows = False
         if sample_rate != self._sample_rate:
             self._sample_rate = sample_rate
             self._output = _frame_resampler(self.native_rate, sample_rate)
@@ -263,6 +284,29 @@ class BridgePort:
         if len(frame) < self._frame_bytes:
             frame += bytes(self._frame_bytes - len(frame))
         return frame
+
+    def set_native_rate(self, native_rate: int) -> None:
+        """The bridge's rate changed: what is queued, played and marked is so at the new one."""
+        before = self.native_rate
+        if native_rate == before or not self._attached:
+            return
+        self._flush_input()
+        start = self._queue.position
+        self._queue.change_rate(before, native_rate)
+        end = self._queue.position + self._queue.queued
+        self._marks = deque(
+            (min(end, self._queue.position + scaled(at - start, before, native_rate)), name)
+            for at, name in self._marks
+        )
+        self._played = scaled(self._played, before, native_rate)
+        self.native_rate = native_rate
+        self._frame_bytes = native_rate * FRAME_MS // 1000 * SAMPLE_BYTES
+        self._max_queued = native_rate * MAX_QUEUED_MS // 1000 * SAMPLE_BYTES
+        if self._follows:
+            self._sample_rate = native_rate
+        self._output = _frame_resampler(native_rate, self._sample_rate)
+        if self.on_native_rate is not None:
+            self.on_native_rate()
 
     def discard(self) -> None:
         """Let a frame's time pass without it being heard (the call is on hold)."""

@@ -1,19 +1,28 @@
-"""The meeting point of one call: everybody hears everybody else, never themselves (mix-minus).
+"""The meeting point of a call: everybody hears everybody else, never themselves (mix-minus).
 
-All frames here are 20 ms of PCM s16le mono at the bridge's native rate. With one leg and one
-agent, or whenever only one of the others speaks, bytes are passed through untouched; numbers are
-only added when there are two frames to add.
+A bridge has one person (the leg) and any number of agents (the ports). Bridges meet in a
+conference: those that joined another one are moved by that one's tick, and everybody hears
+everybody of all of them; what belongs to one call (its recording, whether it is held, its agents)
+stays with its own bridge.
+
+All frames here are 20 ms of PCM s16le mono at the highest rate that a person in the conference
+has. With one leg and one agent, or whenever only one of the others speaks, bytes are passed through
+untouched; numbers are only added when there are two frames to add.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from ringback.audio.mix import mix
+from ringback.audio.mix import Mix
+from ringback.core.errors import LimitReached
 from ringback.media.agent_port import SAMPLE_BYTES, BridgePort
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import FRAME_MS
 from ringback.media.port import AgentEar
+
+MAX_PARTICIPANTS = 33
+"""Calls in one conference: the one that the others come into, and 32 more."""
 
 
 class Leg(Protocol):
@@ -31,6 +40,10 @@ class Leg(Protocol):
         """``frames`` ticks never happened: let their time pass."""
         ...
 
+    def set_sample_rate(self, sample_rate: int) -> None:
+        """From now on frames have ``sample_rate`` (Hz), both ways."""
+        ...
+
 
 class Recorder(Protocol):
     """Where a copy of both sides goes, one call per tick."""
@@ -39,44 +52,101 @@ class Recorder(Protocol):
 
     def skip(self, frames: int) -> None: ...
 
+    def set_sample_rate(self, sample_rate: int) -> None: ...
+
+
+class HoldMusic(Protocol):
+    """What a person hears whom we hold."""
+
+    def take(self, sample_rate: int) -> bytes | None:
+        """The next 20 ms at ``sample_rate`` Hz, ``None`` for silence."""
+        ...
+
 
 class AudioBridge:
-    """Legs and agent ports around one 20 ms tick.
+    """One call's person and agents around one 20 ms tick.
 
     ``talking`` says whether agents are let through (the call is answered): before that they
-    already hear early media, and what they push waits. ``held`` cuts both directions: agents
-    hear silence, and what they push passes unheard.
+    already hear early media, and what they push waits. ``held`` (by the far end) and ``on_hold``
+    (by us, with ``music``) take the person out: who is away is not heard, hears nobody and is not
+    recorded. What agents push while there is nobody to hear it passes unheard.
     """
 
     def __init__(self, sample_rate: int, counters: MediaCounters) -> None:
-        if sample_rate <= 0 or sample_rate * FRAME_MS % 1000:
-            raise ValueError(f"{FRAME_MS} ms at {sample_rate} Hz are not whole samples")
-        self.sample_rate = sample_rate
+        _check(sample_rate)
         self.talking = False
         self.held = False
-        self.recorder: Recorder | None = None
+        self.on_hold = False
+        self.music: HoldMusic | None = None
+        self._recorder: Recorder | None = None
         self._counters = counters
-        self._silence = bytes(sample_rate * FRAME_MS // 1000 * SAMPLE_BYTES)
+        self._native_rate = sample_rate
+        self._sample_rate = sample_rate
+        self._silence = _silence(sample_rate)
+        self._leg: Leg | None = None
         # Replaced, never changed: a tick may detach a port while it goes through them.
-        self._legs: tuple[Leg, ...] = ()
         self._ports: tuple[BridgePort, ...] = ()
+        self._members: tuple[AudioBridge, ...] = (self,)
+        self._host: AudioBridge = self
+        self._spoke = -1
+
+    # ---- one call ---------------------------------------------------------------------------
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the frames: the highest ``native_rate`` of the conference."""
+        return self._sample_rate
+
+    @property
+    def native_rate(self) -> int:
+        """Hz of the person's codec."""
+        return self._native_rate
+
+    @property
+    def away(self) -> bool:
+        """Whether the person neither hears nor is heard."""
+        return self.held or self.on_hold
 
     @property
     def ports(self) -> tuple[BridgePort, ...]:
         return self._ports
 
-    def add_leg(self, leg: Leg) -> None:
-        self._legs = (*self._legs, leg)
+    @property
+    def leg(self) -> Leg | None:
+        return self._leg
 
-    def remove_leg(self, leg: Leg) -> None:
-        self._legs = tuple(each for each in self._legs if each is not leg)
+    def set_leg(self, leg: Leg | None, native_rate: int | None = None) -> None:
+        """Put ``leg`` where the person was, with its codec's rate (Hz); ``None``: as before.
 
-    def attach(self, ear: AgentEar, sample_rate: int, *, listening: bool = True) -> BridgePort:
-        """Give an agent a port at ``sample_rate`` Hz."""
+        Raises ``ValueError`` for a rate at which 20 ms are no whole samples.
+        """
+        self._leg = leg
+        if leg is not None:
+            leg.set_sample_rate(self._sample_rate)
+        if native_rate is not None:
+            self.set_native_rate(native_rate)
+
+    def set_native_rate(self, sample_rate: int) -> None:
+        """The person's codec has another rate (Hz): everything follows without a gap. Raises
+        ``ValueError`` for a rate at which 20 ms are no whole samples."""
+        if sample_rate != self._native_rate:
+            _check(sample_rate)
+            self._native_rate = sample_rate
+            self._host._tune()
+
+    def record(self, recorder: Recorder | None) -> None:
+        """Copy both sides to ``recorder``, whose rate must be the present one."""
+        self._recorder = recorder
+
+    def attach(
+        self, ear: AgentEar, sample_rate: int | None, *, listening: bool = True
+    ) -> BridgePort:
+        """Give an agent a port at ``sample_rate`` Hz; ``None`` is the bridge's own, whatever it
+        becomes."""
         port = BridgePort(
             ear,
             sample_rate,
-            self.sample_rate,
+            self._sample_rate,
             self._counters,
             self._remove_port,
             listening=listening,
@@ -85,69 +155,166 @@ class AudioBridge:
         return port
 
     def dtmf(self, digit: str, duration_ms: int) -> None:
-        """Tell every agent about a key that the person pressed."""
+        """Tell every agent of this call about a key that its person pressed."""
         for port in self._ports:
             port.hear_dtmf(digit, duration_ms)
 
     def close(self) -> None:
-        """Detach every port. Twice is once."""
+        """Leave every conference and detach every port. Twice is once."""
+        self.part()
+        for member in self._members[1:]:
+            member.part()
+        self.detach_agents()
+        self._leg = None
+
+    def detach_agents(self) -> None:
+        """Detach every port and tell its ear."""
         for port in self._ports:
             port.close()
-        self._legs = ()
-
-    def tick(self, now: float, skipped: int = 0) -> None:
-        """Move 20 ms of everything."""
-        if skipped:
-            self._skip(skipped)
-        from_legs = [(leg, leg.read(now)) for leg in self._legs]
-        if self.held:
-            self._tick_held(now)
-            return
-        spoken: list[tuple[object, bytes]] = [
-            (leg, frame) for leg, frame in from_legs if frame is not None
-        ]
-        callers = len(spoken)
-        if self.talking:
-            for port in self._ports:
-                frame = port.take()
-                if frame is not None:
-                    spoken.append((port, frame))
-        for leg in self._legs:
-            leg.write(_heard(leg, spoken), now)
-        if self.recorder is not None:
-            self.recorder.write(_mixed(spoken[:callers]), _mixed(spoken[callers:]))
-        for port in self._ports:
-            if port.listening:
-                port.hear(_heard(port, spoken) or self._silence)
-
-    def _tick_held(self, now: float) -> None:
-        for leg in self._legs:
-            leg.write(None, now)
-        if self.recorder is not None:
-            self.recorder.write(None, None)
-        for port in self._ports:
-            port.discard()
-            if port.listening:
-                port.hear(self._silence)
-
-    def _skip(self, frames: int) -> None:
-        for leg in self._legs:
-            leg.skip(frames)
-        if self.recorder is not None:
-            self.recorder.skip(frames)
 
     def _remove_port(self, port: BridgePort) -> None:
         self._ports = tuple(each for each in self._ports if each is not port)
 
+    # ---- conference -------------------------------------------------------------------------
 
-def _heard(listener: object, spoken: list[tuple[object, bytes]]) -> bytes | None:
-    """What ``listener`` hears: the sum of everybody else, ``None`` when nobody speaks."""
-    return _mixed([each for each in spoken if each[0] is not listener])
+    @property
+    def host(self) -> AudioBridge:
+        """The bridge whose tick moves this one: itself, or the one that it joined."""
+        return self._host
+
+    @property
+    def members(self) -> tuple[AudioBridge, ...]:
+        """Everybody that this bridge's tick moves; none while it is joined to another."""
+        return self._members
+
+    def join(self, other: AudioBridge) -> None:
+        """Come into the conference of ``other`` with everybody who is here. Nothing happens to
+        those who are together already.
+
+        Raises ``LimitReached`` (code ``conference_full``) beyond ``MAX_PARTICIPANTS``.
+        """
+        host = other._host
+        if host is self._host:
+            return
+        coming = self._members or (self,)
+        if len(host._members) + len(coming) > MAX_PARTICIPANTS:
+            raise LimitReached(
+                f"A conference has {MAX_PARTICIPANTS} calls at most.", code="conference_full"
+            )
+        self.part()
+        for member in coming:
+            member._members = ()
+            member._host = host
+        host._members = (*host._members, *coming)
+        host._tune()
+
+    def part(self) -> None:
+        """Leave the conference that was joined; who joined this bridge stays."""
+        host = self._host
+        if host is self:
+            return
+        host._members = tuple(each for each in host._members if each is not self)
+        self._members = (self,)
+        self._host = self
+        host._tune()
+        self._tune()
+
+    def _tune(self) -> None:
+        """Run all members at the highest of their rates."""
+        rate = max(member._native_rate for member in self._members)
+        for member in self._members:
+            if member._sample_rate != rate:
+                member._set_sample_rate(rate)
+
+    def _set_sample_rate(self, rate: int) -> None:
+        self._sample_rate = rate
+        self._silence = _silence(rate)
+        if self._leg is not None:
+            self._leg.set_sample_rate(rate)
+        if self._recorder is not None:
+            self._recorder.set_sample_rate(rate)
+        for port in self._ports:
+            port.set_native_rate(rate)
+
+    # ---- the tick ---------------------------------------------------------------------------
+
+    def tick(self, now: float, skipped: int = 0) -> None:
+        """Move 20 ms of everything that this bridge is the host of."""
+        members = self._members
+        if skipped:
+            for member in members:
+                member._skip(skipped)
+        frames: list[bytes] = []
+        for member in members:
+            member._hear_person(frames, now)
+        heard = _anybody_hears(members)
+        for member in members:
+            if member.talking and member._ports:
+                member._hear_agents(frames, heard)
+        mix = Mix(frames)
+        for member in members:
+            member._deliver(mix, frames, now)
+
+    def _hear_person(self, frames: list[bytes], now: float) -> None:
+        self._spoke = -1
+        if self._leg is not None:
+            frame = self._leg.read(now)
+            if frame is not None and not self.held and not self.on_hold:
+                self._spoke = len(frames)
+                frames.append(frame)
+
+    def _hear_agents(self, frames: list[bytes], heard: bool) -> None:
+        for port in self._ports:
+            port.spoke = -1
+            if not heard:
+                port.discard()
+                continue
+            frame = port.take()
+            if frame is not None:
+                port.spoke = len(frames)
+                frames.append(frame)
+
+    def _deliver(self, mix: Mix, frames: list[bytes], now: float) -> None:
+        spoke = self._spoke
+        said = heard = None
+        if self.held or self.on_hold:
+            if self.on_hold and not self.held and self.music is not None:
+                heard = self.music.take(self._sample_rate)
+            if self._leg is not None:
+                self._leg.write(heard, now)
+            heard = None
+        else:
+            heard = mix.without(spoke)
+            if spoke >= 0:
+                said = frames[spoke]
+            if self._leg is not None:
+                self._leg.write(heard, now)
+        if self._recorder is not None:
+            self._recorder.write(said, heard)
+        for port in self._ports:
+            if port.listening:
+                port.hear(mix.without(port.spoke) or self._silence)
+
+    def _skip(self, frames: int) -> None:
+        if self._leg is not None:
+            self._leg.skip(frames)
+        if self._recorder is not None:
+            self._recorder.skip(frames)
 
 
-def _mixed(spoken: list[tuple[object, bytes]]) -> bytes | None:
-    if not spoken:
-        return None
-    if len(spoken) == 1:
-        return spoken[0][1]
-    return mix([frame for _, frame in spoken])
+def _anybody_hears(members: tuple[AudioBridge, ...]) -> bool:
+    """Whether what an agent says has a listener: a person, or another agent while we hold."""
+    for member in members:
+        if not member.held and not member.on_hold:
+            return True
+    agents = sum(len(member.ports) for member in members)
+    return agents > 1 and not all(member.held for member in members)
+
+
+def _check(sample_rate: int) -> None:
+    if sample_rate <= 0 or sample_rate * FRAME_MS % 1000:
+        raise ValueError(f"{FRAME_MS} ms at {sample_rate} Hz are not whole samples")
+
+
+def _silence(sample_rate: int) -> bytes:
+    return bytes(sample_rate * FRAME_MS // 1000 * SAMPLE_BYTES)

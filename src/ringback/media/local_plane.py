@@ -7,12 +7,14 @@ import logging
 import secrets
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from ringback.core.clock import Clock
 from ringback.core.errors import Conflict, NotConfigured, Unavailable
+from ringback.media.dtls import DtlsIdentity
 from ringback.media.metrics import MediaCounters
+from ringback.media.music import MusicLibrary
 from ringback.media.pacer import Ticker
 from ringback.media.plane import (
     MediaEvent,
@@ -32,7 +34,7 @@ from ringback.net.rtp_ports import RtpSockets
 logger = logging.getLogger(__name__)
 
 NATIVE_SAMPLE_RATE = 8000
-"""Hz at the bridge of a phone call: that of G.711."""
+"""Hz at the bridge of a call until a codec is agreed on: that of G.711."""
 
 
 class PortAllocator(Protocol):
@@ -60,23 +62,31 @@ class LocalMediaPlane:
         recorder: RecorderThread,
         voices: VoiceFactory | None = None,
         sample_rate: int = NATIVE_SAMPLE_RATE,
+        observe: Callable[[SessionReport], None] | None = None,
     ) -> None:
+        """``observe`` sees the report of every session that was answered and is over."""
+        self.music = MusicLibrary()
+        self._observe = observe
         self._ports = ports
         self._voices = voices
         self._recorder = recorder
+        self._dtls = DtlsIdentity(clock.now())
         self._environment = MediaEnvironment(
             clock=clock,
             ticker=ticker,
             recorder=recorder,
+            music=self.music,
             sample_rate=sample_rate,
             random=secrets.SystemRandom().random,
             emit=self._emit,
+            release=ports.release,
+            dtls=self._dtls,
         )
         self._sessions: dict[str, MediaSession] = {}
         self._closed_counters = MediaCounters()
         self._listeners: list[Callable[[MediaEvent], None]] = []
         self._events: deque[MediaEvent] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._stopping = False
         self.listener_errors = 0
 
@@ -89,7 +99,7 @@ class LocalMediaPlane:
         total = MediaCounters()
         total.add(self._closed_counters)
         for session in self._sessions.values():
-            total.add(session.count_reception())
+            total.add(session.counters())
         return total
 
     # ---- events -----------------------------------------------------------------------------
@@ -133,7 +143,8 @@ class LocalMediaPlane:
         except BaseException:
             await session.close()
             raise
-        return SessionOpened(request.session_id, sockets.port, sockets.port + 1)
+        fingerprint = self._dtls.fingerprint
+        return SessionOpened(request.session_id, sockets.port, sockets.port + 1, fingerprint)
 
     async def close(self, session_id: str) -> SessionReport:
         session = self._sessions.get(session_id)
@@ -145,12 +156,19 @@ class LocalMediaPlane:
         await asyncio.gather(*(session.close() for session in list(self._sessions.values())))
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.music.loaded()
         await self._recorder.stop()
 
-    def _closed(self, session: MediaSession) -> None:
-        del self._sessions[session.session_id]
-        self._closed_counters.add(session.count_reception())
-        self._ports.release(session.sockets)
+    def report(self, session_id: str) -> SessionReport | None:
+        session = self._sessions.get(session_id)
+        return None if session is None else session.report()
+
+    def _closed(self, session: MediaSession, report: SessionReport) -> None:
+        if self._sessions.get(session.session_id) is session:
+            del self._sessions[session.session_id]
+        self._closed_counters.add(session.counters())
+        if session.activated and report.codec and self._observe is not None:
+            self._observe(report)
 
     # ---- commands ---------------------------------------------------------------------------
 
@@ -177,16 +195,17 @@ class LocalMediaPlane:
     def say(self, session_id: str, text: str) -> None:
         """Ignored without a voice (``start_voice`` is what tells)."""
         if session := self._sessions.get(session_id):
-            session.say(text)
+            session.agents.say(text)
 
     def stop_speaking(self, session_id: str) -> None:
         if session := self._sessions.get(session_id):
-            session.stop_speaking()
+            session.agents.stop_speaking()
 
-    def send_dtmf(self, session_id: str, digits: str) -> None:
-        """Raises ``InvalidRequest`` (code ``invalid_digits``)."""
+    def send_dtmf(self, session_id: str, digits: str, method: str = "auto") -> None:
+        """Raises ``InvalidRequest`` (codes ``invalid_digits``, ``invalid_method`` and, for ``rtp``
+        where the far end takes no events, ``no_telephone_events``)."""
         if session := self._sessions.get(session_id):
-            session.send_dtmf(digits)
+            session.send_dtmf(digits, method)
 
     def dtmf(self, session_id: str, digit: str, duration_ms: int) -> None:
         if session := self._sessions.get(session_id):
@@ -196,16 +215,53 @@ class LocalMediaPlane:
         if session := self._sessions.get(session_id):
             session.set_hold(held)
 
+    def hold(self, session_id: str, music: str | None = None) -> None:
+        if session := self._sessions.get(session_id):
+            session.hold(music)
+
+    def resume(self, session_id: str) -> None:
+        if session := self._sessions.get(session_id):
+            session.resume()
+
+    def join(self, session_id: str, conference: str) -> None:
+        """Who had joined ``session_id`` comes along. Raises ``LimitReached`` (code
+        ``conference_full``)."""
+        session, other = self._sessions.get(session_id), self._sessions.get(conference)
+        if session is None or other is None or session.closing or other.closing:
+            return
+        session.join(other)
+
+    def part(self, session_id: str) -> None:
+        if session := self._sessions.get(session_id):
+            session.part()
+
+    def detach_agents(self, session_id: str) -> None:
+        if session := self._sessions.get(session_id):
+            session.detach_agents()
+
+    def take_leg(self, session_id: str, other: str) -> None:
+        session, donor = self._sessions.get(session_id), self._sessions.get(other)
+        if session is None or donor is None or session is donor:
+            return
+        if session.closing or donor.closing:
+            return
+        session.take_leg(donor)
+        del self._sessions[other]
+        self._spawn(donor.close())
+
     def notify(self, session_id: str, message: Mapping[str, Any]) -> None:
         if session := self._sessions.get(session_id):
-            session.notify(message)
+            session.agents.notify(message)
 
     def attach_stream(self, session_id: str, connection: socket.socket, request: bytes) -> None:
         session = self._sessions.get(session_id)
         if session is not None and not session.closing:
-            session.attach_stream(connection, request)
+            session.agents.attach_stream(connection, request)
             return
-        task = asyncio.get_running_loop().create_task(refuse_ended(connection, request))
+        self._spawn(refuse_ended(connection, request))
+
+    def _spawn(self, work: Coroutine[object, object, object]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

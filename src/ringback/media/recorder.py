@@ -1,8 +1,10 @@
 """Stereo recordings (left caller, right agent), written by one thread for the whole process.
 
-The media tick only appends references to a bounded queue. The file can be played at any moment,
-also after a crash (see ``WavWriter``). A disk that is full or gone costs the recording, never the
-call: counted, logged once, and the file keeps what it had.
+The media tick only appends references to a bounded queue. A file keeps the sample rate that it
+began with: what comes at another one later (the call changed its codec, or went into a conference)
+is resampled by the thread. The file can be played at any moment, also after a crash (see
+``WavWriter``). A disk that is full or gone costs the recording, never the call: counted, logged
+once, and the file keeps what it had.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import threading
 from collections import deque
 from pathlib import Path
 
+from ringback.audio.resample import FrameResampler
 from ringback.audio.wav import WavWriter
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import FRAME_MS
@@ -25,8 +28,8 @@ WRITE_EVERY_SECONDS = 0.25
 CLOSE_SECONDS = 5.0
 """How long the end of a call waits for a slow disk."""
 
-_Frames = tuple[int, bytes | None, bytes | None]
-"""Frames that are missing before this one, caller, agent."""
+_Frames = tuple[int, int, bytes | None, bytes | None]
+"""Frames that are missing before this one, sample rate, caller, agent."""
 
 
 class Recording:
@@ -36,12 +39,13 @@ class Recording:
         self, path: Path, sample_rate: int, counters: MediaCounters, thread: RecorderThread
     ) -> None:
         self.path = path
-        self._sample_rate = sample_rate
+        self._file_rate = sample_rate
         self._silence = bytes(sample_rate * FRAME_MS // 1000 * 2)
         self._counters = counters
         self._thread = thread
         self._queue: deque[_Frames] = deque()
         self._missing = 0
+        self._sample_rate = sample_rate
         self._loop = asyncio.get_running_loop()
         self._finished = asyncio.Event()
         self._closing = False
@@ -49,6 +53,8 @@ class Recording:
         self._writer: WavWriter | None = None
         self._failed = False
         self._recorded_ms = 0
+        self._left = _Side(sample_rate)
+        self._right = _Side(sample_rate)
 
     @property
     def recorded_ms(self) -> int:
@@ -60,12 +66,16 @@ class Recording:
             self._missing += 1
             self._counters.recording_frames_dropped += 1
             return
-        self._queue.append((self._missing, caller, agent))
+        self._queue.append((self._missing, self._sample_rate, caller, agent))
         self._missing = 0
 
     def skip(self, frames: int) -> None:
         """``frames`` ticks never happened: they are silence in the file."""
         self._missing += frames
+
+    def set_sample_rate(self, sample_rate: int) -> None:
+        """Frames have ``sample_rate`` (Hz) from now on; the file keeps its own."""
+        self._sample_rate = sample_rate
 
     async def close(self) -> None:
         """Finish the file; waits until it is complete, at most ``CLOSE_SECONDS``."""
@@ -106,16 +116,16 @@ class Recording:
     def _write_queued(self) -> None:
         if self._writer is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = WavWriter(self.path, self._sample_rate, channels=2)
+            self._writer = WavWriter(self.path, self._file_rate, channels=2)
         left: list[bytes] = []
         right: list[bytes] = []
         for _ in range(len(self._queue)):
-            missing, caller, agent = self._queue.popleft()
+            missing, rate, caller, agent = self._queue.popleft()
             if missing:
                 left.append(self._silence * missing)
                 right.append(self._silence * missing)
-            left.append(caller or self._silence)
-            right.append(agent or self._silence)
+            left.append(self._left.at_file_rate(caller, rate) or self._silence)
+            right.append(self._right.at_file_rate(agent, rate) or self._silence)
         if left:
             self._writer.write_stereo(b"".join(left), b"".join(right))
             self._recorded_ms = self._writer.duration_ms
@@ -126,6 +136,29 @@ class Recording:
                 self._writer.close()
             except OSError:
                 logger.debug("the recording %s could not be closed", self.path)
+
+
+class _Side:
+    """One channel, brought to the rate of the file."""
+
+    __slots__ = ("_file_rate", "_rate", "_resampler", "_silence")
+
+    def __init__(self, file_rate: int) -> None:
+        self._file_rate = file_rate
+        self._rate = file_rate
+        self._silence = b""
+        self._resampler: FrameResampler | None = None
+
+    def at_file_rate(self, frame: bytes | None, rate: int) -> bytes | None:
+        if rate != self._rate:
+            self._rate = rate
+            self._silence = bytes(rate * FRAME_MS // 1000 * 2)
+            different = rate != self._file_rate
+            self._resampler = FrameResampler(rate, self._file_rate) if different else None
+        if self._resampler is None:
+            return frame
+        # A resampler must not miss a frame, or it would play its past later.
+        return self._resampler.process(frame or self._silence)
 
 
 class RecorderThread:

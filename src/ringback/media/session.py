@@ -1,68 +1,61 @@
-"""The live audio of one call: phone leg, bridge, agents, recording and streams, together."""
+"""The live audio of one call: phone leg, bridge, agents and recording, together."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from picows import WSCloseCode
-
 from ringback.core.clock import Clock
-from ringback.media.agent_port import BridgePort
+from ringback.media.agents import CALL_IS_OVER, SessionAgents
 from ringback.media.bridge import AudioBridge
+from ringback.media.dtls import DtlsIdentity
 from ringback.media.metrics import MediaCounters
+from ringback.media.music import MusicLibrary, MusicPlayer
 from ringback.media.pacer import Ticker
+from ringback.media.phone_leg import PhoneLeg
 from ringback.media.plane import (
     DtmfReceived,
     HangUpRequested,
     MediaEvent,
+    MediaFailed,
     MediaTimedOut,
     NegotiatedAudio,
     OpenSession,
     SessionReport,
-    StreamAttached,
-    StreamCommand,
-    StreamDetached,
     TranscriptLine,
     VoiceSpec,
 )
-from ringback.media.port import AgentEar, AgentPort, VoiceFactory, VoiceSession
+from ringback.media.port import AgentEar, AgentPort, VoiceFactory
+from ringback.media.quality import with_figures
 from ringback.media.recorder import RecorderThread, Recording
-from ringback.media.rtp_session import RtpIdentity, RtpSession
-from ringback.media.rtp_sockets import RtpEndpoint
-from ringback.media.stream import CallStream
-from ringback.media.stream_messages import Json
-from ringback.media.stream_socket import serve
+from ringback.media.rtp_session import RtpIdentity
 from ringback.net.rtp_ports import RtpSockets
-from ringback.rtp.dtmf import DtmfEvent
 
 logger = logging.getLogger(__name__)
-
-MAX_STREAMS = 16
-"""Open call WebSockets of one session."""
-VOICE_CLOSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class MediaEnvironment:
-    """What all sessions of a plane share. ``random`` gives numbers from 0 up to 1."""
+    """What all sessions of a plane share. ``random`` gives numbers from 0 up to 1; ``release``
+    takes the sockets of a leg that is over."""
 
     clock: Clock
     ticker: Ticker
     recorder: RecorderThread
+    music: MusicLibrary
     sample_rate: int
     random: Callable[[], float]
     emit: Callable[[MediaEvent], None]
+    release: Callable[[RtpSockets], None]
+    dtls: DtlsIdentity | None = None
 
 
 class MediaSession:
-    """Everything of one session id. Implements ``VoiceHost`` and ``StreamHost``."""
+    """Everything of one session id. Implements ``VoiceHost`` and ``LegOwner``."""
 
     def __init__(
         self,
@@ -70,33 +63,31 @@ class MediaSession:
         sockets: RtpSockets,
         identity: RtpIdentity,
         environment: MediaEnvironment,
-        on_closed: Callable[[MediaSession], None],
+        on_closed: Callable[[MediaSession, SessionReport], None],
     ) -> None:
         self.session_id = request.session_id
-        self.sockets = sockets
         self._on_closed = on_closed
-        self.counters = MediaCounters()
+        self._counters = MediaCounters()
         self._timeout = request.media_timeout
         self._environment = environment
         self._clock = environment.clock
-        self._bridge = AudioBridge(environment.sample_rate, self.counters)
-        self._endpoint = RtpEndpoint(sockets, self._clock, self.counters)
-        self._leg = RtpSession(
+        self._emit = environment.emit
+        self._bridge = AudioBridge(environment.sample_rate, self._counters)
+        self._leg: PhoneLeg | None = PhoneLeg(
+            sockets,
             identity,
-            environment.sample_rate,
-            self.counters,
-            send_rtp=self._endpoint.send_rtp,
-            send_rtcp=self._endpoint.send_rtcp,
-            on_dtmf=self._dtmf_received,
+            self,
+            sample_rate=environment.sample_rate,
+            clock=self._clock,
             random=environment.random,
+            dtls=environment.dtls,
         )
-        self._bridge.add_leg(self._leg)
+        self._bridge.set_leg(self._leg)
+        self.agents = SessionAgents(
+            self.session_id, self, self._bridge, self._counters, environment.emit
+        )
         self._subscription = environment.ticker.add(self._tick)
         self._recording: Recording | None = None
-        self._voice: VoiceSession | None = None
-        self._streams: dict[str, CallStream] = {}
-        self._stream_count = 0
-        self._last_state: str | None = None
         self._activated_at: float | None = None
         self._listening_since = 0.0
         self._timed_out = False
@@ -105,12 +96,16 @@ class MediaSession:
 
     async def open(self) -> None:
         """Raises ``OSError``; ``close`` cleans up then too."""
-        await self._endpoint.open(self._leg.on_rtp, self._leg.on_rtcp)
+        if self._leg is not None:
+            await self._leg.open()
 
     # ---- commands ---------------------------------------------------------------------------
 
     def negotiate(self, audio: NegotiatedAudio) -> None:
-        self._leg.negotiate(audio, self._clock.monotonic())
+        """Raises ``InvalidRequest`` (code ``unknown_codec``)."""
+        if self._leg is not None:
+            self._leg.negotiate(audio)
+            self._follow_codec(self._leg)
 
     def activate(self, recording: str | None) -> None:
         if self._activated_at is not None:
@@ -119,42 +114,84 @@ class MediaSession:
         self._bridge.talking = True
         if recording is not None:
             self._recording = self._environment.recorder.open(
-                Path(recording), self._bridge.sample_rate, self.counters
+                Path(recording), self._bridge.sample_rate, self._counters
             )
-            self._bridge.recorder = self._recording
-        if self._voice is not None:
-            self._voice.start()
+            self._bridge.record(self._recording)
+        self.agents.activate()
 
     def start_voice(self, spec: VoiceSpec, voices: VoiceFactory) -> None:
-        """Raises ``NotConfigured`` from the factory. A voice that is there already is closed."""
-        voice = voices(self.session_id, spec, self)
-        if self._voice is not None:
-            self._spawn(_close_voice(self._voice))
-        self._voice = voice
-        if self._activated_at is not None:
-            voice.start()
-
-    def say(self, text: str) -> None:
-        if self._voice is not None:
-            self._voice.say(text)
-
-    def stop_speaking(self) -> None:
-        if self._voice is not None:
-            self._voice.stop_speaking()
+        """Raises ``NotConfigured`` from the factory."""
+        self.agents.start_voice(spec, voices)
 
     def dtmf(self, digit: str, duration_ms: int) -> None:
-        self._bridge.dtmf(digit, duration_ms)
+        """A key that signalling brought."""
+        if self._leg is not None:
+            self._leg.info_received(digit, duration_ms)
 
     def set_hold(self, held: bool) -> None:
-        """On hold nobody hears anybody, and no RTP need come."""
-        if held and not self._bridge.held:
-            self.stop_speaking()
-        if not held:
-            self._listening_since = self._clock.monotonic()
+        """The far end holds us."""
+        if held and not self._bridge.away:
+            self.agents.stop_speaking()
         self._bridge.held = held
+        self._listen_again()
 
-    def attach_stream(self, connection: socket.socket, request: bytes) -> None:
-        self._spawn(serve(connection, request, self._new_stream))
+    def hold(self, music: str | None) -> None:
+        """We hold the person. A second ``hold`` changes the music."""
+        if not self._bridge.away:
+            self.agents.stop_speaking()
+        self._bridge.on_hold = True
+        # An empty name asks for silence.
+        player = None if music == "" else MusicPlayer(self._environment.music, music)
+        self._bridge.music = player
+
+    def resume(self) -> None:
+        self._bridge.on_hold = False
+        self._bridge.music = None
+        self._listen_again()
+
+    def join(self, conference: MediaSession) -> None:
+        """Raises ``LimitReached`` (code ``conference_full``)."""
+        self._bridge.join(conference._bridge)
+
+    def part(self) -> None:
+        self._bridge.part()
+
+    def detach_agents(self) -> None:
+        self.agents.detach("the agent was released from the call")
+
+    def take_leg(self, other: MediaSession) -> None:
+        """Go on with the leg of ``other``, which has none afterwards; the present one is closed.
+        Whether the far end holds us belongs to the leg; whether we hold the person does not."""
+        leg = other._leg
+        if leg is None:
+            return
+        other._leg = None
+        other._bridge.set_leg(None)
+        retired, self._leg = self._leg, leg
+        leg.owner = self
+        self._bridge.held = other._bridge.held
+        self._bridge.set_leg(leg)
+        self._follow_codec(leg)
+        self._timed_out = False
+        self._listen_again()
+        if retired is not None:
+            retired.leave()
+            self._counters.add(retired.count())
+            self._spawn(self._retire(retired))
+
+    def _follow_codec(self, leg: PhoneLeg) -> None:
+        rate = leg.native_rate
+        if rate is not None:
+            self._bridge.set_native_rate(rate)
+
+    def _listen_again(self) -> None:
+        """RTP is to come from now on, if it is to come at all."""
+        if not self._bridge.away:
+            self._listening_since = self._clock.monotonic()
+
+    @property
+    def activated(self) -> bool:
+        return self._activated_at is not None
 
     @property
     def closing(self) -> bool:
@@ -166,7 +203,7 @@ class MediaSession:
             self._closing = asyncio.create_task(self._close())
         return await asyncio.shield(self._closing)
 
-    # ---- what agents and streams see (VoiceHost, StreamHost) --------------------------------
+    # ---- what agents see (VoiceHost) --------------------------------------------------------
 
     def attach(self, ear: AgentEar, sample_rate: int) -> AgentPort:
         return self._bridge.attach(ear, sample_rate)
@@ -180,125 +217,104 @@ class MediaSession:
     def transcript(self, speaker: str, text: str, start_ms: int, end_ms: int) -> None:
         self._emit(TranscriptLine(self.session_id, speaker, text, start_ms, end_ms))
 
-    def send_dtmf(self, digits: str) -> None:
-        self._leg.send_dtmf(digits)
+    def send_dtmf(self, digits: str, method: str = "auto") -> None:
+        """Raises ``InvalidRequest`` (code ``invalid_digits``)."""
+        if self._leg is not None:
+            self._leg.send_dtmf(digits, method)
 
     def hang_up(self, reason: str) -> None:
         self._emit(HangUpRequested(self.session_id, reason))
 
     def notify(self, message: Mapping[str, Any]) -> None:
-        text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
-        if message.get("type") == "call_state":
-            self._last_state = text
-        for stream in list(self._streams.values()):
-            stream.send_text(text)
+        self.agents.notify(message)
 
-    def stream_opened(self, stream: CallStream) -> BridgePort:
-        self._streams[stream.stream_id] = stream
-        self.counters.streams_attached += 1
-        self._emit(StreamAttached(self.session_id, stream.stream_id))
-        if self._last_state is not None:
-            stream.send_text(self._last_state)
-        return self._bridge.attach(stream, self._bridge.sample_rate, listening=False)
+    # ---- what the leg tells (LegOwner) ------------------------------------------------------
 
-    def stream_closed(self, stream: CallStream, code: int) -> None:
-        del self._streams[stream.stream_id]
-        self._emit(StreamDetached(self.session_id, stream.stream_id, code))
+    def key_pressed(self, digit: str, duration_ms: int) -> None:
+        self._emit(DtmfReceived(self.session_id, digit, duration_ms))
+        self._bridge.dtmf(digit, duration_ms)
 
-    def stream_command(self, stream: CallStream, message: Json) -> None:
-        self._emit(StreamCommand(self.session_id, stream.stream_id, message))
-
-    def _new_stream(self) -> CallStream | None:
-        if self._closing is not None or len(self._streams) >= MAX_STREAMS:
-            self.counters.streams_refused += 1
-            return None
-        self._stream_count += 1
-        return CallStream(f"stream-{self._stream_count}", self, self.counters)
+    def leg_failed(self, reason: str, detail: str) -> None:
+        self._emit(MediaFailed(self.session_id, reason, detail))
 
     # ---- the tick ---------------------------------------------------------------------------
 
     def _tick(self, now: float, skipped: int) -> None:
-        self.counters.ticks_skipped += skipped
-        self._bridge.tick(now, skipped)
-        self._leg.tick(now, self._unix_seconds)
-        if self._activated_at is not None and not self._timed_out:
-            self._watch(now)
+        self._counters.ticks_skipped += skipped
+        bridge = self._bridge
+        if bridge.host is bridge:
+            bridge.tick(now, skipped)
+        leg = self._leg
+        if leg is not None:
+            leg.tick(now)
+            if self._activated_at is not None and not self._timed_out:
+                self._watch(leg, now)
 
-    def _watch(self, now: float) -> None:
+    def _watch(self, leg: PhoneLeg, now: float) -> None:
         """Tell once when an active call that should be heard is not."""
-        audio = self._leg.audio
-        if self._bridge.held or audio is None or not audio.receive:
+        audio = leg.audio
+        if self._bridge.away or audio is None or not audio.receive:
             return
-        silent = now - max(self._leg.last_heard, self._listening_since)
+        silent = now - max(leg.last_heard, self._listening_since)
         if silent >= self._timeout:
             self._timed_out = True
             self._emit(MediaTimedOut(self.session_id, silent))
-
-    def _unix_seconds(self) -> float:
-        return self._clock.now().timestamp()
-
-    def _dtmf_received(self, event: DtmfEvent) -> None:
-        self._emit(DtmfReceived(self.session_id, event.digit, event.duration_ms))
-        self._bridge.dtmf(event.digit, event.duration_ms)
-
-    def _emit(self, event: MediaEvent) -> None:
-        self._environment.emit(event)
 
     # ---- the end ----------------------------------------------------------------------------
 
     async def _close(self) -> SessionReport:
         self._environment.ticker.remove(self._subscription)
-        streams = list(self._streams.values())
-        for stream in streams:
-            stream.close(WSCloseCode.OK, "the call is over")
+        report = self.report()
+        self.agents.detach(CALL_IS_OVER)
         self._bridge.close()
-        self._leg.leave(self._clock.monotonic(), self._unix_seconds())
-        endings: list[Awaitable[object]] = [self._endpoint.close(), *self._tasks]
-        endings += [stream.wait_closed() for stream in streams]
-        if self._voice is not None:
-            endings.append(_close_voice(self._voice))
+        endings: list[Awaitable[object]] = [self.agents.close(), *self._tasks]
         if self._recording is not None:
             endings.append(self._recording.close())
+        leg = self._leg
+        if leg is not None:
+            leg.leave()
+            endings.append(self._retire(leg))
         for result in await asyncio.gather(*endings, return_exceptions=True):
             if isinstance(result, Exception):
                 logger.error("a part of a call did not close cleanly", exc_info=result)
-        self._on_closed(self)
-        return self.report()
+        if self._recording is not None:
+            report = replace(report, recorded_ms=self._recording.recorded_ms)
+        self._on_closed(self, report)
+        return report
+
+    async def _retire(self, leg: PhoneLeg) -> None:
+        """Close a leg that said goodbye, and give its ports back."""
+        try:
+            await leg.close()
+        finally:
+            self._environment.release(leg.sockets)
 
     def report(self) -> SessionReport:
-        """The figures so far."""
-        self.count_reception()
-        statistics = self._leg.receiver.statistics
-        return SessionReport(
+        """The figures so far: counts of every leg that there was, the rest of the present one."""
+        counters = self.counters()
+        recording = self._recording
+        report = SessionReport(
             self.session_id,
-            packets_received=self.counters.packets_received,
-            packets_sent=self.counters.packets_sent,
-            packets_lost=self.counters.packets_lost,
-            packets_late=self.counters.packets_late,
-            packets_duplicate=self.counters.packets_duplicate,
-            jitter_ms=statistics.jitter_ms,
-            round_trip_ms=self._leg.round_trip_ms,
-            recording=str(self._recording.path) if self._recording is not None else None,
-            recorded_ms=self._recording.recorded_ms if self._recording is not None else 0,
+            packets_received=counters.packets_received,
+            packets_sent=counters.packets_sent,
+            packets_lost=counters.packets_lost,
+            packets_late=counters.packets_late,
+            packets_duplicate=counters.packets_duplicate,
+            recording=None if recording is None else str(recording.path),
+            recorded_ms=0 if recording is None else recording.recorded_ms,
         )
+        figures = None if self._leg is None else self._leg.figures()
+        return report if figures is None else with_figures(report, figures)
 
-    def count_reception(self) -> MediaCounters:
-        """The counters with what the receiver keeps for itself."""
-        receiver = self._leg.receiver
-        self.counters.packets_lost = receiver.statistics.packets_lost
-        self.counters.packets_duplicate = receiver.statistics.packets_duplicate
-        self.counters.packets_late = receiver.jitter_buffer.counters.late
-        return self.counters
+    def counters(self) -> MediaCounters:
+        """What happened so far, all legs together."""
+        total = MediaCounters()
+        total.add(self._counters)
+        if self._leg is not None:
+            total.add(self._leg.count())
+        return total
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _close_voice(voice: VoiceSession) -> None:
-    try:
-        async with asyncio.timeout(VOICE_CLOSE_SECONDS):
-            await voice.close()
-    except TimeoutError:
-        logger.warning("a voice pipeline did not close within %s s", VOICE_CLOSE_SECONDS)

@@ -79,6 +79,7 @@ class CallStream(WSListener):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_SEND_BUFFER)
         self._port = self._host.stream_opened(self)
         self._port.listening = False
+        self._port.on_native_rate = self._tell_audio_config
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         if self._cut is not None:
@@ -202,11 +203,18 @@ class CallStream(WSListener):
             port.listening = config.receive
         if config.timestamps is not None:
             self._timestamps = config.timestamps
-        self.send_json(
-            messages.audio_config_answer(
-                port.sample_rate, port.native_rate, port.listening, self._timestamps
+        self._tell_audio_config()
+
+    def _tell_audio_config(self) -> None:
+        """The answer to a client's ``audio_config``, and what tells that the native rate is another
+        one: a client that never chose a rate has the native one."""
+        port = self._port
+        if port is not None:
+            self.send_json(
+                messages.audio_config_answer(
+                    port.sample_rate, port.native_rate, port.listening, self._timestamps
+                )
             )
-        )
 
     # ---- out --------------------------------------------------------------------------------
 

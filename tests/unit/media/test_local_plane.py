@@ -272,7 +272,7 @@ def test_without_a_voice_the_caller_of_the_service_is_told(run: Run) -> None:
 def test_a_voice_that_does_not_close_does_not_hold_the_call(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ringback.media.session.VOICE_CLOSE_SECONDS", 0.01)
+    monkeypatch.setattr("ringback.media.agents.VOICE_CLOSE_SECONDS", 0.01)
 
     async def main() -> None:
         async with node() as n:
@@ -315,14 +315,14 @@ def test_a_key_from_the_phone_is_an_event_and_reaches_the_agents(run: Run) -> No
     run(main())
 
 
-def test_keys_of_signalling_reach_the_agents_and_are_no_event(run: Run) -> None:
+def test_keys_of_signalling_are_events_and_reach_the_agents(run: Run) -> None:
     async def main() -> None:
         async with node() as n:
             await n.open()
             n.plane.start_voice("c1", VoiceSpec("demo"))
             n.plane.dtmf("c1", "3", 250)
             assert n.voices[0].digits == ["3"]
-            assert await n.reported() == []
+            assert await n.reported() == [DtmfReceived("c1", "3", 250)]
 
     run(main())
 

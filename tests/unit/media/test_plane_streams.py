@@ -16,7 +16,7 @@ from ringback.media.plane import (
     StreamCommand,
     StreamDetached,
 )
-from ringback.media.session import MAX_STREAMS
+from ringback.media.agents import MAX_STREAMS
 from unit.media.media_lab import (
     Run,
     audio,

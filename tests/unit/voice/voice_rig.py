@@ -164,6 +164,9 @@ class Caller:
     def skip(self, frames: int) -> None:
         pass
 
+    def set_sample_rate(self, sample_rate: int) -> None:
+        """The rate of this call never changes."""
+
 
 class LoudGate:
     """Any sound is speech."""
@@ -199,7 +202,7 @@ class Call:
         self._ticks = 0
         self._running = True
         self.bridge.talking = True
-        self.bridge.add_leg(self.caller)
+        self.bridge.set_leg(self.caller)
         self._arm()
 
     def _arm(self) -> None:
