@@ -1,13 +1,15 @@
 """UDP ports for media: an even port for RTP and the next one for RTCP (RFC 3550 11).
 
 Both sockets are really bound, so a port that somebody else holds is skipped. Ports go round: a
-closed pair rests before it is used again, so that no caller hears the end of another call.
+closed pair rests before it is used again, so that no caller hears the end of another call. Only
+when no other pair is left does the one that has rested longest go to work early.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import socket
 from collections import deque
 from collections.abc import Iterator
@@ -19,6 +21,9 @@ from ringback.core.errors import Unavailable
 
 QUARANTINE = 30.0
 """Seconds that a closed pair rests. A peer that missed the BYE sends on for about that long."""
+MIN_REST = 2.0
+"""Seconds that a pair rests at least, when calls come so fast that no rested one is left: what
+was on its way to the old call has arrived by then, and was refused."""
 MAX_BIND_ATTEMPTS = 256
 """Pairs tried for one call when others hold them; the next call tries the following ones."""
 RECEIVE_BUFFER = 128 * 1024
@@ -49,6 +54,8 @@ class RtpPortCounters:
     """Pairs that somebody else held."""
     refused: int = 0
     """Calls that got no pair."""
+    early: int = 0
+    """Pairs used again before their quarantine was over, because no other was left."""
 
 
 class RtpPorts:
@@ -80,8 +87,7 @@ class RtpPorts:
         Raises ``Unavailable`` (code ``no_rtp_port``) when there is none.
         """
         self._wake()
-        for _ in range(min(len(self._free), MAX_BIND_ATTEMPTS)):
-            port = self._free.popleft()
+        for port in itertools.islice(self._next_pairs(), MAX_BIND_ATTEMPTS):
             try:
                 sockets = _bind_pair(host, port)
             except OSError as error:
@@ -99,7 +105,7 @@ class RtpPorts:
         sockets.rtp.close()
         sockets.rtcp.close()
         self.counters.in_use -= 1
-        self._resting.append((self._clock.monotonic() + self._quarantine, sockets.port))
+        self._resting.append((self._clock.monotonic(), sockets.port))
 
     def probe(
         self, ephemeral_range: Path = EPHEMERAL_RANGE, reserved_ports: Path = RESERVED_PORTS
@@ -111,9 +117,18 @@ class RtpPorts:
         ]
 
     def _wake(self) -> None:
-        now = self._clock.monotonic()
-        while self._resting and self._resting[0][0] <= now:
+        rested = self._clock.monotonic() - self._quarantine
+        while self._resting and self._resting[0][0] <= rested:
             self._free.append(self._resting.popleft()[1])
+
+    def _next_pairs(self) -> Iterator[int]:
+        """Every free pair once, then the resting ones that have rested at least a little."""
+        for _ in range(len(self._free)):
+            yield self._free.popleft()
+        rested = self._clock.monotonic() - MIN_REST
+        while self._resting and self._resting[0][0] <= rested:
+            self.counters.early += 1
+            yield self._resting.popleft()[1]
 
     def _none(self, why: str) -> Unavailable:
         self.counters.refused += 1

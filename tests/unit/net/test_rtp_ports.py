@@ -112,19 +112,50 @@ def test_a_skipped_pair_leaves_no_socket_open(clock: ManualClock, first: int) ->
 
 
 @pytest.mark.requirement("media.port-drain")
+@pytest.mark.requirement("media.port-drain")
 def test_a_released_pair_rests_before_it_is_used_again(clock: ManualClock, first: int) -> None:
-    ports = RtpPorts(first, first + 3, clock=clock, quarantine=30.0)
+    ports = RtpPorts(first, first + 7, clock=clock, quarantine=30.0)
     one = ports.bind("127.0.0.1")
-    two = ports.bind("127.0.0.1")
     ports.release(one)
     assert one.rtp.fileno() == one.rtcp.fileno() == -1
     clock.time += 29.9
+    others = [ports.bind("127.0.0.1") for _ in range(2)]
+    assert one.port not in [pair.port for pair in others]
+    ports.release(others[0])
+    clock.time += 0.1
+    later = [ports.bind("127.0.0.1") for _ in range(2)]
+    close(others[1], *later)
+    assert [pair.port for pair in later] == [first + 6, one.port]
+    assert ports.counters.early == 0
+
+
+@pytest.mark.requirement("media.port-drain")
+def test_the_longest_resting_pair_goes_to_work_early_when_no_other_is_left(
+    clock: ManualClock, first: int
+) -> None:
+    ports = RtpPorts(first, first + 7, clock=clock)
+    for _ in range(4):
+        ports.release(ports.bind("127.0.0.1"))
+        clock.time += 0.5
+    early = ports.bind("127.0.0.1")
     with pytest.raises(Unavailable):
         ports.bind("127.0.0.1")
-    clock.time += 0.1
-    again = ports.bind("127.0.0.1")
-    close(two, again)
-    assert again.port == one.port
+    clock.time += 0.5
+    next_one = ports.bind("127.0.0.1")
+    close(early, next_one)
+    assert [early.port, next_one.port] == [first, first + 2]
+    assert (ports.counters.early, ports.counters.refused) == (2, 1)
+
+
+def test_a_range_of_ports_takes_calls_faster_than_its_quarantine_alone_would_let_it(
+    clock: ManualClock, first: int
+) -> None:
+    ports = RtpPorts(first, first + 7, clock=clock)
+    for _ in range(200):
+        ports.release(ports.bind("127.0.0.1"))
+        clock.time += module.MIN_REST / 4
+    assert ports.counters.refused == 0
+    assert ports.counters.early > 150
 
 
 def test_ports_go_round_although_an_earlier_one_is_free_again(
