@@ -420,6 +420,8 @@ class Application:
                 warnings.append(vendor.caution)
         if running.phone.addresses.stun_failure:
             warnings.append(f"STUN: {running.phone.addresses.stun_failure}")
+        ports = self.settings.rtp_ports
+        warnings += RtpPorts(ports.first, ports.last, clock=SystemClock()).probe()
         return warnings
 
     async def _problems(self, database: Database, control: CallControl) -> dict[str, str]:

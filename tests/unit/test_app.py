@@ -81,6 +81,19 @@ def test_a_configured_key_that_came_too_late_is_a_warning(tmp_path: Path) -> Non
     run(main)
 
 
+@pytest.mark.requirement("host.rtp-range")
+def test_a_small_range_of_rtp_ports_is_a_warning_at_the_start(tmp_path: Path) -> None:
+    async def main() -> None:
+        for ports, warned in (("20000-20007", True), ("20000-29999", False)):
+            application = build(app_settings(tmp_path, rtp_ports=ports))
+            await application.start()
+            told = [text for text in application.warnings if "20000-20007 have room" in text]
+            assert bool(told) is warned
+            await application.stop()
+
+    run(main)
+
+
 def test_a_demo_agent_that_is_switched_off_has_no_address(tmp_path: Path) -> None:
     async def body(lab: AppLab) -> None:
         assert lab.application.demo_uris == []
