@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 from ringback.calls import states as call
-from ringback.sip import offer_answer, registration, session_states, transaction_states
+from ringback.sip import (
+    offer_answer,
+    refer_states,
+    registration,
+    reliable_provisionals,
+    session_states,
+    session_timer,
+    transaction_states,
+)
 from ringback.voice import turns
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "states.md"
 Edge = tuple[str, str, str]
+_State = TypeVar("_State", bound=StrEnum)
+_Input = TypeVar("_Input", bound=StrEnum)
 
 MACHINES = (
     transaction_states.INVITE_CLIENT,
@@ -47,6 +58,34 @@ def label(value: StrEnum) -> str:
     return value.value.replace("_", " ")
 
 
+def named(table: Mapping[tuple[_State, _Input], _State]) -> list[Edge]:
+    return [(word(a), label(e), word(b)) for (a, e), b in table.items()]
+
+
+SIP_TABLES = (
+    (
+        "Reliable provisional responses of ours (RFC 3262)",
+        "src/ringback/sip/reliable_provisionals.py",
+        named(reliable_provisionals.TRANSITIONS),
+    ),
+    (
+        "A session timer (RFC 4028)",
+        "src/ringback/sip/session_timer.py",
+        named(session_timer.TRANSITIONS),
+    ),
+    (
+        "A transfer that we ask for (RFC 3515)",
+        "src/ringback/sip/refer_states.py",
+        named(refer_states.ASKER),
+    ),
+    (
+        "A transfer that the far end asks for (RFC 3515)",
+        "src/ringback/sip/refer_states.py",
+        named(refer_states.FOLLOWER),
+    ),
+)
+
+
 def page() -> str:
     parts = [HEADER]
     parts.append(
@@ -63,6 +102,7 @@ def page() -> str:
             ((word(a), label(e), word(b)) for (a, e), b in session_states.TRANSITIONS.items()),
         )
     )
+    parts += [diagram(title, source, edges) for title, source, edges in SIP_TABLES]
     parts.append(
         diagram(
             "Offer and answer (RFC 3264)",

@@ -30,6 +30,8 @@ from ringback.sip.message import Message, Request, Response
 from ringback.sip.out_of_dialog import IncomingRequest
 from ringback.sip.own_offer import Proposal
 from ringback.sip.peer_abilities import PeerAbilities
+from ringback.sip.refer import ReferTo
+from ringback.sip.referrals import Referrals
 from ringback.sip.renegotiation import Renegotiation, WhenAcked
 from ringback.sip.session_states import SessionInput, SessionState, next_state
 from ringback.sip.session_timer import SessionTimer, TimerPolicy
@@ -74,6 +76,7 @@ class DialogSession(InviteSession):
         policy = TimerPolicy(core.config.session_expires, core.config.min_se)
         self.timer = SessionTimer(policy, core.queue, self._refresh_due, self._expired)
         self._negotiation = Renegotiation(self, self)
+        self._referrals = Referrals(self, self)
 
     @property
     def remote_tag(self) -> str | None:
@@ -102,6 +105,7 @@ class DialogSession(InviteSession):
     def _end(self, event: Ended | Cancelled | InviteFailed, now: float) -> None:
         """Report the end, once: the step into ``ENDED`` was just taken."""
         self._negotiation.stop(now)
+        self._referrals.stop(now)
         self.timer.stop()
         self.core.sessions.pop(self.id, None)
         self.core.emit(event)
@@ -185,10 +189,23 @@ class DialogSession(InviteSession):
                 self.lost(later)
 
         self._open_requests += 1
-        self._exchange(dialog, method, extra, body, done, now)
+        self.exchange(dialog, method, extra, body, done, now)
         return True
 
-    def _exchange(
+    def refer(
+        self,
+        refer_to: ReferTo,
+        *,
+        referred_by: NameAddr | None = None,
+        headers: ExtraHeaders = (),
+        now: float,
+    ) -> bool:
+        if self.state is not SessionState.CONFIRMED or self._dialog is None:
+            return False
+        Headers(headers)  # raises here for what may not be sent, not when it is sent
+        return self._referrals.refer(self._dialog, refer_to, referred_by, headers, now)
+
+    def exchange(
         self,
         dialog: Dialog,
         method: str,
@@ -228,7 +245,7 @@ class DialogSession(InviteSession):
         def done(outcome: Outcome, later: float) -> None:
             self.core.remove_dialog(dialog)
 
-        self._exchange(dialog, "BYE", headers, b"", done, now)
+        self.exchange(dialog, "BYE", headers, b"", done, now)
 
     # ---- session timer ------------------------------------------------------------------------
 
@@ -239,7 +256,7 @@ class DialogSession(InviteSession):
             self.timer.put_off(now)
         elif self.peer.allows("UPDATE"):
             headers = (("Supported", self.core.config.supports), *self.timer.request_headers())
-            self._exchange(dialog, "UPDATE", headers, b"", self._refreshed, now)
+            self.exchange(dialog, "UPDATE", headers, b"", self._refreshed, now)
         else:
             self.core.emit(RefreshDue(self))
 
@@ -350,6 +367,8 @@ class DialogSession(InviteSession):
                 self._on_info(received.request, transaction, now)
             case "PRACK":
                 self._on_prack(received, transaction, dialog, now)
+            case "REFER" | "NOTIFY" | "SUBSCRIBE" if config.transfers:
+                self._referrals.receive(received.request, transaction, dialog, now)
             case method if method in config.interests:
                 incoming: IncomingRequest = deliver(self.core, transaction, now)
                 self.core.emit(InDialogRequest(self, incoming))

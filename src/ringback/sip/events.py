@@ -13,9 +13,21 @@ from ringback.sip.headers import Reason
 from ringback.sip.invite_session import InviteSession
 from ringback.sip.message import Request, Response
 from ringback.sip.out_of_dialog import IncomingRequest, OutgoingRequest
+from ringback.sip.refer_states import ReferStage
+from ringback.sip.referral import Referral
 from ringback.sip.registration import RegistrationChanged
 from ringback.sip.transport import Flow
 from ringback.sip.uri import Uri
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacedCall:
+    """The call that a Replaces header names, or (``session`` is ``None``) the ``status`` with
+    which RFC 3891 section 3 wants it refused."""
+
+    session: InviteSession | None
+    status: int = 200
+
 
 # ---- a call is being set up -------------------------------------------------------------------
 
@@ -31,6 +43,8 @@ class IncomingInvite:
     request: Request
     flow: Flow
     sdp: bytes | None
+    replaced: ReplacedCall | None = None
+    """The caller wants the place of another call's peer (RFC 3891); ``None``: a plain call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +164,24 @@ class RequestCompleted:
     status: int
     reason: str
     response: Response | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferReceived:
+    """The far end transfers us: ``accept`` or ``reject`` the referral, then ``report`` on it."""
+
+    session: InviteSession
+    referral: Referral
+
+
+@dataclass(frozen=True, slots=True)
+class ReferProgress:
+    """What becomes of ``InviteSession.refer``. ``ReferStage`` says whose ``status`` it is."""
+
+    session: InviteSession
+    stage: ReferStage
+    status: int
+    reason: str
 
 
 # ---- a call ends ------------------------------------------------------------------------------
@@ -290,6 +322,8 @@ Event = (
     | InfoReceived
     | InDialogRequest
     | RequestCompleted
+    | ReferReceived
+    | ReferProgress
     | InviteFailed
     | Cancelled
     | Ended

@@ -16,6 +16,7 @@ from ringback.sip.events import (
     EndedBy,
     IncomingInvite,
     OfferAnswered,
+    ReplacedCall,
 )
 from ringback.sip.headers import Headers, Reason
 from ringback.sip.invite_session import Direction, ExtraHeaders
@@ -40,6 +41,7 @@ class InboundSession(DialogSession):
         core: EndpointCore,
         received: ReceivedRequest,
         transaction: ServerTransaction,
+        replaced: ReplacedCall | None = None,
     ) -> None:
         self._tag = core.new_token()
         dialog = Dialog.as_server(received.request, self._tag, received.flow, received.via.host)
@@ -71,7 +73,7 @@ class InboundSession(DialogSession):
         transaction.user = self
         core.sessions[self.id] = self
         core.add_dialog(dialog, self)
-        core.emit(IncomingInvite(self, received.request, received.flow, self._offer))
+        core.emit(IncomingInvite(self, received.request, received.flow, self._offer, replaced))
 
     @property
     def call_id(self) -> str:

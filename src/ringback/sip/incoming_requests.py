@@ -35,11 +35,13 @@ def method_refusal(
     config: EndpointConfig, method: str, *, in_dialog: bool = False
 ) -> tuple[int, ExtraHeaders]:
     """405 for what we know and do not do, 489 for event packages (RFC 6665), 481 for what has no
-    meaning outside of a dialog, 501 for what we never heard of."""
+    meaning outside of a dialog, 403 for a REFER there, 501 for what we never heard of."""
     if method == "PRACK" or (method in _NEED_DIALOG and not in_dialog):
         return 481, ()
     if method in _EVENT_METHODS:
         return 489, (("Allow", config.allow),)
+    if method == "REFER" and config.transfers and not in_dialog:
+        return 403, ()
     status = 405 if method in _KNOWN_METHODS else 501
     return status, (("Allow", config.allow),)
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from ringback.sip.authentication import Credentials
 from ringback.sip.headers import NameAddr, Reason
 from ringback.sip.message import Request
+from ringback.sip.refer import ReferTo
 from ringback.sip.session_states import SessionState
 from ringback.sip.transport import Flow, Hop
 from ringback.sip.uri import Uri
@@ -196,6 +197,18 @@ class InviteSession(ABC):
         now: float,
     ) -> bool:
         """Refuse ``OfferReceived``; the session goes on as it was."""
+
+    @abstractmethod
+    def refer(
+        self,
+        refer_to: ReferTo,
+        *,
+        referred_by: NameAddr | None = None,
+        headers: ExtraHeaders = (),
+        now: float,
+    ) -> bool:
+        """Ask the far end to call somebody else (RFC 3515). ``ReferProgress`` follows. ``False``
+        while another transfer is being waited for."""
 
     @abstractmethod
     def request(

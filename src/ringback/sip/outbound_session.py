@@ -236,7 +236,7 @@ class OutboundSession(DialogSession):
         def done(outcome: Outcome, later: float) -> None:
             """Its fate is the far end's: without it the response comes again."""
 
-        self._exchange(early.dialog, "PRACK", headers, answer, done, now)
+        self.exchange(early.dialog, "PRACK", headers, answer, done, now)
 
     def _dialog_for_update(self, fork: str | None) -> Dialog | None:
         early = self._early.get(fork) if fork is not None else None

@@ -11,6 +11,7 @@ from ringback.sip.events import DropReason, OutOfDialogRequest
 from ringback.sip.inbound_session import InboundSession
 from ringback.sip.incoming_requests import capabilities, deliver, refuse_method
 from ringback.sip.message import Request, RequestFragment
+from ringback.sip.replaces import replaced_call
 from ringback.sip.response_routing import reply_flow
 from ringback.sip.session_timer import TimerPolicy, interval_too_small
 from ringback.sip.strangers import Gatekeeper, StrangerDesk
@@ -199,7 +200,8 @@ class RequestReceiver:
             self._core.reply(transaction, 422, headers=too_short, now=now)
             return
         try:
-            InboundSession(self._core, received, transaction)
+            replaced = replaced_call(self._core, received.request) if config.transfers else None
+            InboundSession(self._core, received, transaction, replaced)
         except ParseError as error:
             self._refuse(transaction, rejection_of(error), now)
 
