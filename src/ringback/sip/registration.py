@@ -61,7 +61,8 @@ class RegistrationRequest:
     """What to register. ``registrar`` is the Request-URI (``sip:domain``), ``aor`` the address of
     record (To and From). ``expires`` is what we ask for, in seconds, every time.
     ``contact_params`` are parameters of our Contact's URI: they come back in the Request-URI of
-    calls, and tell our binding from those of other devices of the same user."""
+    calls, and tell our binding from those of other devices of the same user. ``server`` is where
+    requests go, in the words of whoever set it up; empty: where ``registrar`` says."""
 
     registrar: Uri
     aor: Uri
@@ -72,6 +73,7 @@ class RegistrationRequest:
     contact_params: tuple[tuple[str, str | None], ...] = ()
     headers: ExtraHeaders = ()
     routes: tuple[NameAddr, ...] = ()
+    server: str = ""
 
 
 class RegistrationState(StrEnum):
@@ -293,7 +295,8 @@ class Registration:
         self._failures += 1
         credentials = self.request.credentials
         username = credentials.username if credentials is not None else None
-        self.failure, self.reason = explain(result, self.request.registrar, username)
+        server = self.request.server or self.request.registrar.host
+        self.failure, self.reason = explain(result, self.request.registrar, username, server)
         self.status = RegistrationStatus.UNREGISTERED
         policy = ATTENTION if self.failure in NEEDS_ATTENTION else TRANSIENT
         asked = min(retry_after(result.response), LONGEST_RETRY_AFTER)

@@ -107,12 +107,13 @@ def retry_after(response: Response | None) -> int:
 
 
 def explain(
-    result: RegisterResult, registrar: Uri, username: str | None
+    result: RegisterResult, registrar: Uri, username: str | None, server: str
 ) -> tuple[RegistrationFailure, str]:
-    """The kind of failure and a sentence that says what to do about it."""
+    """The kind of failure and a sentence that says what to do about it. Whoever answered speaks
+    for the domain; what did not answer is ``server``."""
     host = registrar.host
     if result.response is None:
-        return _no_response(result, host)
+        return _no_response(result, server)
     status, phrase = result.response.status, result.response.reason
     failure = RegistrationFailure
     match result.refusal, status:

@@ -74,6 +74,18 @@ def test_no_answer_is_a_timeout_in_words() -> None:
     assert change.sip_status is None
 
 
+@pytest.mark.requirement("trunk.status-reasons")
+def test_what_does_not_answer_is_named_by_its_own_name_not_the_domain() -> None:
+    trunk = Trunk(PEER, server="proxy.example.net:5080")
+    trunk.node.advance(GIVE_UP)
+    reason = trunk.change().reason
+    assert reason.startswith("proxy.example.net:5080 did not answer")
+    assert "provider.example" not in reason
+    refused = Trunk(PEER, server="proxy.example.net:5080")
+    refused.hear(403)
+    assert refused.change().reason.startswith("provider.example forbids")
+
+
 def test_a_registrar_that_cannot_be_sent_to_is_unreachable() -> None:
     trunk = Trunk(PEER)
     trunk.node.endpoint.transport_failed(trunk.node.last("REGISTER").transmission, trunk.node.now)

@@ -103,6 +103,7 @@ class Registrations:
                 expires=trunk.register_expires,
                 contact_params=((CONTACT_TOKEN, trunk.contact_token),),
                 routes=routes_of(trunk),
+                server=trunk.outbound_proxy or trunk.host,
             ),
             (),
             now=self._driver.now(),
