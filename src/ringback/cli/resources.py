@@ -62,6 +62,16 @@ def add_trunk(
     allowed_ip: Annotated[
         list[str] | None, typer.Option(help="Address or CIDR that may call; repeatable.")
     ] = None,
+    codec: Annotated[
+        list[str] | None,
+        typer.Option(help="opus, G722, PCMA or PCMU; repeatable, the first is preferred."),
+    ] = None,
+    media_encryption: Annotated[
+        str | None, typer.Option(help="SRTP: none, optional, required, sdes or dtls.")
+    ] = None,
+    dtmf_mode: Annotated[
+        str | None, typer.Option(help="How keys are sent: auto, rtp, inband or info.")
+    ] = None,
     preset: Annotated[
         str | None, typer.Option(help="A provider's defaults, see `presets`.")
     ] = None,
@@ -86,11 +96,16 @@ def add_trunk(
         outbound_proxy=outbound_proxy,
         caller_id=caller_id,
         allowed_ips=allowed_ip,
+        codecs=codec,
+        media_encryption=media_encryption,
+        dtmf_mode=dtmf_mode,
         provider=preset,
     )
     with ApiClient(url, key) as api:
         made = api.post("/api/trunks", body)
     out.print(f"Added {escape(made['id'])}. `ringback trunk status` shows when it is registered.")
+    for warning in made.get("warnings", []):
+        out.print(f"[yellow]Note:[/yellow] {escape(warning)}")
 
 
 @trunks.command("list")

@@ -78,3 +78,20 @@ def test_an_id_is_never_broken_and_a_piped_row_is_one_line(
     lines = capsys.readouterr().out.splitlines()
     assert LONG_ID in lines[1]
     assert (REASON.strip() in lines[1]) is not terminal
+
+
+def test_a_trunks_media_policy_is_asked_for_and_its_warnings_are_shown(
+    api: type[FakeApi], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def post(self: FakeApi, path: str, body: Mapping[str, Any]) -> Any:
+        self.posted.append((path, body))
+        return {"id": LONG_ID, "warnings": ["SRTP keys travel in clear."]}
+
+    monkeypatch.setattr(api, "post", post)
+    flags = ["--codec", "opus", "--codec", "PCMA", "--media-encryption", "required"]
+    result = CliRunner().invoke(resources.trunks, ["add", "pbx", *flags, "--dtmf-mode", "info"])
+    assert result.exception is None, result.output
+    ((_, body),) = api.posted
+    assert body["codecs"] == ["opus", "PCMA"]
+    assert (body["media_encryption"], body["dtmf_mode"]) == ("required", "info")
+    assert "SRTP keys travel in clear." in result.output
