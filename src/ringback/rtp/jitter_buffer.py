@@ -15,7 +15,9 @@ most of the recent packets (``jitter_estimate``). From that follows:
   over, then it is ``Lost``, unless underruns have already filled its time;
 - a talkspurt starts (first packet, or the timestamp jumped over a pause): it is held back for
   the wanted delay;
-- the delay has been too long for a while: a frame is left out, a quiet one if possible.
+- the delay has been too long for a while: a frame is left out, a quiet one if possible;
+- nothing of the smallest delay is left: a quiet frame waits for a frame's time (``Empty``), so that
+  a sender whose clock is slower than ours is followed in the pauses of speech.
 
 A new SSRC, a timestamp jump or a sequence jump joins the new numbering to the end of the old one
 (resync): what was buffered is still played, what follows is a new talkspurt.
@@ -45,6 +47,9 @@ seconds most talk has a pause, and what is cut from a pause nobody misses."""
 SHRINK_QUIET_EVERY = 0.06
 SHRINK_LOUD_EVERY = 0.5
 """Seconds from one frame left out to the next."""
+
+STRETCH_EVERY = 0.06
+"""Seconds from one quiet frame that waits to the next."""
 
 _SHORTEST_PACKET = 0.005
 _LONGEST_PACKET = 0.12
@@ -100,6 +105,8 @@ class JitterBufferCounters:
     """Single packets from outside the numbering, thrown away."""
     shrunk: int = 0
     """Left out to shorten the delay."""
+    stretched: int = 0
+    """Waits in a pause, to lengthen it."""
     underruns: int = 0
     resyncs: int = 0
 
@@ -117,6 +124,7 @@ class JitterBuffer:
         self._rate = clock_rate
         self._frame_seconds = frame_ms / 1000
         self._frame_samples = clock_rate * frame_ms // 1000
+        self._least_delay = (min_frames - 1.5) * self._frame_seconds
         self._max_samples = max_frames * self._frame_samples
         self._estimator = DelayEstimator(self._frame_seconds, min_frames, max_frames)
         self._packet_samples = self._frame_samples
@@ -139,6 +147,7 @@ class JitterBuffer:
         self._starved_since: float | None = None
         self._too_long_since: float | None = None
         self._shrunk_at = float("-inf")
+        self._stretched_at = float("-inf")
 
     # ---- what is in it ----------------------------------------------------------------------
 
@@ -313,6 +322,9 @@ class JitterBuffer:
                 return EMPTY
             if late_by <= wanted + self._frame_seconds + _PRECISION:
                 self._too_long_since = None
+                if late_by < self._least_delay and self._may_wait(packet, now, is_quiet):
+                    self.counters.stretched += 1
+                    return EMPTY
             elif self._may_leave_out(packet, now, is_quiet):
                 self._take(self._next_position)
                 self.counters.shrunk += 1
@@ -405,6 +417,14 @@ class JitterBuffer:
     def _advance(self, samples: int) -> None:
         self._next_time += samples
         self._next_timestamp = self._next_timestamp + samples & 0xFFFFFFFF
+
+    def _may_wait(
+        self, packet: RtpPacket, now: float, is_quiet: Callable[[RtpPacket], bool] | None
+    ) -> bool:
+        if is_quiet is None or now - self._stretched_at < STRETCH_EVERY or not is_quiet(packet):
+            return False
+        self._stretched_at = now
+        return True
 
     def _may_leave_out(
         self, packet: RtpPacket, now: float, is_quiet: Callable[[RtpPacket], bool] | None

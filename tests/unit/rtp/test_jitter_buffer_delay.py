@@ -63,7 +63,9 @@ def test_a_sender_that_fell_behind_for_good_is_not_cut_down() -> None:
     for number in range(5, 500):
         buffer.add(packet(number), at(number + 40))
         outcome.append(played(buffer.pop(at(number + 40), lambda _: True)))
-    assert outcome == list(range(5, 500))
+    waits = outcome.count("Empty")
+    assert [each for each in outcome if each != "Empty"] == list(range(5, 500 - waits))
+    assert waits == buffer.counters.stretched <= 1
     assert buffer.counters.shrunk == 0
 
 
