@@ -258,7 +258,11 @@ class Application:
         voice = await asyncio.to_thread(available)
         plane = self._make_plane(foundation, self._exits)
         self._exits.push_async_callback(plane.stop)
-        control = self._call_control(foundation, folder, agents, plane, voice)
+        profiles = AgentProfiles(
+            agents, lambda: voice.hosted_stt and voice.hosted_tts, self.settings.demo_max_calls
+        )
+        await profiles.load()
+        control = self._call_control(foundation, folder, profiles, plane)
         await control.start()
         self._exits.push_async_callback(control.stop)
 
@@ -327,9 +331,8 @@ class Application:
         self,
         foundation: Foundation,
         folder: DataFolder,
-        agents: AgentService,
+        profiles: AgentProfiles,
         plane: MediaPlane,
-        voice: VoiceStatus,
     ) -> CallControl:
         settings = self.settings
         return CallControl(
@@ -337,9 +340,7 @@ class Application:
             database=foundation.database,
             bus=foundation.bus,
             plane=plane,
-            agents=AgentProfiles(
-                agents, lambda: voice.hosted_stt and voice.hosted_tts, settings.demo_max_calls
-            ),
+            agents=profiles,
             clock=self._clock,
             metrics=foundation.metrics,
             data_dir=settings.data_dir,

@@ -38,10 +38,24 @@ class AgentService:
         self._database = database
         self._clock = clock
         self._listeners: list[Callable[[AgentRemoved], None]] = []
+        self._change_listeners: list[Callable[[str], None]] = []
 
     def on_removed(self, listener: Callable[[AgentRemoved], None]) -> None:
         """``listener`` is called on the event loop after an agent was deleted."""
         self._listeners.append(listener)
+
+    def on_changed(self, listener: Callable[[str], None]) -> None:
+        """``listener`` is called with an agent's id after it was changed or deleted."""
+        self._change_listeners.append(listener)
+
+    def _changed(self, agent_id: str) -> None:
+        for listener in self._change_listeners:
+            listener(agent_id)
+
+    async def all(self, limit: int) -> list[Agent]:
+        """The agents of all accounts, at most ``limit``, for those who keep them at hand."""
+        async with self._database.session() as session:
+            return list(await session.scalars(select(Agent).order_by(Agent.id).limit(limit)))
 
     async def ensure_demo_agent(self, account_id: str) -> None:
         """At the first start, make the built-in agent ``agent_demo`` of the owner account."""
@@ -110,6 +124,7 @@ class AgentService:
             _check(values)
             _store(agent, values)
             agent.updated_at = self._clock.now()
+        self._changed(agent_id)
         return agent
 
     async def delete(self, account_id: str, agent_id: str) -> None:
@@ -120,6 +135,7 @@ class AgentService:
                 raise _not_found()
             _refuse_built_in(agent)
             await session.delete(agent)
+        self._changed(agent_id)
         for listener in self._listeners:
             listener(AgentRemoved(account_id, agent_id))
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+import structlog
+
 from ringback.calls import events
 from ringback.calls.dialler import Dialler, PlaceCall
 from ringback.calls.finder import Finder, not_found
@@ -22,6 +24,8 @@ from ringback.media.plane import MediaPlane
 
 MAX_PARTICIPANTS = 32
 """People in a room beside its host, those that are still being called included."""
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class Role(StrEnum):
@@ -228,15 +232,29 @@ class Conferences:
         self._check_joinable(host, entry)
         self._leave(entry)
         room = self._room(host)
+        try:
+            self._plane.join(entry.call_id, host.call_id)
+        except LimitReached:
+            self._thin_out(room)
+            raise
         self._enter(room, entry)
-        self._admit(room, entry)
+        self._admitted(room, entry)
         return room
 
     def _admit(self, room: _Room, entry: Entry) -> None:
-        """``entry`` is answered and belongs to ``room``: from now on everybody hears it."""
+        """Somebody who was called has answered."""
+        try:
+            self._plane.join(entry.call_id, room.host.call_id)
+        except LimitReached as error:
+            log.warning("participant_not_joined", call_id=entry.call_id, why=error.message)
+            self._lifecycle.hang_up(entry, EndReason.CONFERENCE_ENDED, error.message)
+            return
+        self._admitted(room, entry)
+
+    def _admitted(self, room: _Room, entry: Entry) -> None:
+        """From now on everybody hears ``entry``."""
         room.called.pop(entry.call_id, None)
         room.members[entry.call_id] = entry
-        self._plane.join(entry.call_id, room.host.call_id)
         for one in (room.host, entry):
             self._lifecycle.put(one, replace(one.call, conference_id=room.host.call_id))
         self._tell(room, events.participant_joined(room.host.call, entry.call))

@@ -85,6 +85,7 @@ class Transfers:
         self._conferences = conferences
         self._clock = clock
         self._pending: dict[str, _Pending] = {}
+        self.refer_grace = REFER_GRACE_SECONDS
 
     # ---- the operations ---------------------------------------------------------------------
 
@@ -229,7 +230,7 @@ class Transfers:
             raise Conflict("The call has no leg to transfer.", code="call_not_active")
         replaces: LegControl | None = pending.other.leg if pending.other is not None else None
         self._step(pending, TransferState.TRYING)
-        seconds = (pending.wanted.timeout or DEFAULT_SECONDS) + REFER_GRACE_SECONDS
+        seconds = (pending.wanted.timeout or DEFAULT_SECONDS) + self.refer_grace
         try:
             async with asyncio.timeout(seconds):
                 return await leg.transfer(pending.transfer.target, replaces)
@@ -254,15 +255,17 @@ class Transfers:
             self._step(pending, TransferState.TRYING, to_call_id=other.call_id)
             await self._wait_for_answer(pending, other)
             if not entry.call.answered:
-                self._lifecycle.hang_up(other, EndReason.CANCELLED)
                 self._fail(pending, "hangup", "The person hung up.")
                 return
             if other.call.answered:
                 await self._join(pending, other)
                 return
         finally:
-            if parked and pending.transfer.state is not TransferState.DONE:
-                self._holding.unpark(entry)
+            if pending.transfer.state is not TransferState.DONE:
+                if parked:
+                    self._holding.unpark(entry)
+                if pending.other is not None:
+                    self._lifecycle.hang_up(pending.other, EndReason.CANCELLED)
         cause = other.call.cause
         reason = cause.reason if cause is not None else EndReason.UNAVAILABLE
         self._fail(

@@ -9,7 +9,7 @@ from pathlib import Path
 from ringback.calls.assembly import CallLimits
 from ringback.calls.dialler import PlaceCall
 from ringback.calls.ports import AgentProfile
-from unit.calls.fakes import LIMITS, CallLab, call_lab
+from unit.calls.fakes import ACCOUNT, LIMITS, CallLab, call_lab
 
 Scenario = Callable[[CallLab], Awaitable[None]]
 DIAL = PlaceCall("sip", "sip:+33612345678@sip.example.com")
@@ -29,3 +29,16 @@ async def active_call(lab: CallLab, agent_id: str | None = None) -> str:
     leg = await lab.connector.call_in(auto_answer=True, agent_id=agent_id)
     await lab.settle()
     return leg.call_id
+
+
+async def turns(count: int = 8) -> None:
+    """Let the event loop turn a few times."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def placed_call(lab: CallLab) -> str:
+    """An outbound call that is answered."""
+    call_id = (await lab.control.service.place(ACCOUNT, DIAL)).call.call_id
+    lab.control.service.sink.leg_answered(call_id)
+    return call_id
