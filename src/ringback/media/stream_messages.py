@@ -25,7 +25,9 @@ MAX_TEXT_BYTES = 1_500_000
 MAX_SAID_CHARACTERS = 10_000
 MAX_MARK_NAME = 256
 MAX_DIGITS = 64
-MAX_TARGET = 512
+MAX_COMMAND_FIELDS = 16
+MAX_COMMAND_TEXT = 2000
+"""Characters of one field of a command that has no longer text by its nature."""
 
 _DIGITS = re.compile(rf"[0-9A-Da-d*#,]{{1,{MAX_DIGITS}}}")
 
@@ -61,8 +63,8 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What call control does: ``say``, ``stop_speaking``, ``send_chat``, ``typing``, ``dtmf``,
-    ``hangup``, ``hold``, ``resume``, ``transfer``. ``message`` is what the client sent."""
+    """What call control does. ``message`` is what the client sent: a few plain values of bounded
+    length; what they mean, and which of them may be together, is call control's to judge."""
 
     message: Json
 
@@ -191,7 +193,10 @@ def _read_dtmf(message: Json) -> Command:
     digits = message.get(field)
     if not isinstance(digits, str) or not _DIGITS.fullmatch(digits):
         raise _invalid(field, f"1 to {MAX_DIGITS} of 0-9, A-D, *, # and , (a pause)")
-    return Command({"type": "dtmf", "digits": digits.upper()})
+    command: dict[str, object] = {"type": "dtmf", "digits": digits.upper()}
+    if message.get("method") is not None:
+        command["method"] = _text(message, "method", MAX_COMMAND_TEXT)
+    return Command(command)
 
 
 def _read_said(message: Json) -> Command:
@@ -199,12 +204,16 @@ def _read_said(message: Json) -> Command:
     return Command(message)
 
 
-def _read_transfer(message: Json) -> Command:
-    _text(message, "target", MAX_TARGET)
-    return Command(message)
-
-
 def _read_command(message: Json) -> Command:
+    if len(message) > MAX_COMMAND_FIELDS:
+        raise InvalidRequest(
+            f"{len(message)} fields; {MAX_COMMAND_FIELDS} is the most", code="invalid_field"
+        )
+    for field, value in message.items():
+        if isinstance(value, dict | list):
+            raise _invalid(field[:64], "must be a plain value")
+        if isinstance(value, str) and len(value) > MAX_COMMAND_TEXT:
+            raise _invalid(field[:64], f"must have {MAX_COMMAND_TEXT} characters at most")
     return Command(message)
 
 
@@ -221,7 +230,12 @@ _READERS: dict[str, Callable[[Json], StreamMessage]] = {
     "hangup": _read_command,
     "hold": _read_command,
     "resume": _read_command,
-    "transfer": _read_transfer,
+    "transfer": _read_command,
+    "cancel_transfer": _read_command,
+    "add_participant": _read_command,
+    "remove_participant": _read_command,
+    "gather": _read_command,
+    "cancel_gather": _read_command,
 }
 
 

@@ -11,12 +11,12 @@ import websockets
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ringback.audio import codec
+from ringback.media.agents import MAX_STREAMS
 from ringback.media.plane import (
     StreamAttached,
     StreamCommand,
     StreamDetached,
 )
-from ringback.media.agents import MAX_STREAMS
 from unit.media.media_lab import (
     Run,
     audio,
