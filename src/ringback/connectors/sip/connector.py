@@ -229,6 +229,11 @@ class SipConnector:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("sip task failed", exc_info=error)
 
+    def refusals(self) -> Mapping[str, int]:
+        """Inbound calls refused here, by SIP status."""
+        counted = self._inbound.refusals if self._inbound is not None else {}
+        return {str(status): count for status, count in counted.items()}
+
     def counters(self) -> Mapping[str, int]:
         """What was dropped and why, for metrics."""
         return {why.value: count for why, count in self._stack.endpoint.dropped.items()}

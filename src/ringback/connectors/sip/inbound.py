@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import structlog
 
@@ -16,6 +17,7 @@ from ringback.connectors.sip.terms import (
     local_media,
     passed_headers,
     possible_media,
+    warning_of,
 )
 from ringback.core.end_reason import EndReason
 from ringback.core.errors import RingbackError
@@ -29,14 +31,6 @@ from ringback.sip.sdp import SessionDescription
 from ringback.sip.sdp_values import SdpTooLarge
 
 log = structlog.get_logger(__name__)
-
-WARN_AGENT = "ringback"
-
-
-def warning_of(error: NotAcceptable) -> tuple[str, str]:
-    """The Warning header (RFC 3261 20.43) that says what stands in the way."""
-    text = str(error).replace("\\", "").replace('"', "'")
-    return "Warning", f'{error.warning_code} {WARN_AGENT} "{text}"'
 
 
 class InboundLeg(SipLeg):
@@ -101,6 +95,8 @@ class InboundCalls:
         self._directory = directory
         self._services = services
         self._bind_host = bind_host
+        self.refusals: Counter[int] = Counter()
+        """Refused calls by SIP status."""
 
     async def take(self, event: IncomingInvite, leg: InboundLeg, our_host: str) -> None:
         """Route, offer and open one call. ``our_host`` is our address as the caller sees it."""
@@ -200,6 +196,7 @@ class InboundCalls:
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         log.info("inbound call refused", status=status, why=detail)
+        self.refusals[status] += 1
         if leg.session is not None:
             leg.session.reject(status, reason, headers=headers, now=self._services.driver.now())
             self._services.driver.pump()

@@ -15,7 +15,7 @@ import structlog
 
 from ringback.connectors.contract import CallSink, Cause, TracedMessage
 from ringback.connectors.sip.causes import cause_of_status
-from ringback.connectors.sip.terms import confined, dtmf_of_info, negotiated_audio
+from ringback.connectors.sip.terms import confined, dtmf_of_info, negotiated_audio, warning_of
 from ringback.connectors.sip.trace import TraceBook
 from ringback.core.end_reason import EndReason
 from ringback.media.plane import MediaPlane
@@ -43,6 +43,7 @@ from ringback.sip.headers import Reason
 from ringback.sip.invite_session import InviteSession
 from ringback.sip.offer_answer import NegotiationState, OfferAnswer, StateError
 from ringback.sip.sdp import SessionDescription
+from ringback.sip.sdp_values import SdpTooLarge
 
 log = structlog.get_logger(__name__)
 
@@ -188,9 +189,12 @@ class SipLeg:
                 self._apply_negotiated()
         except NotAcceptable as refusal:
             log.info("re-offer refused", call_id=self.call_id, why=str(refusal))
-            self.session.reject_offer(488, now=now)
+            self._rollback()
+            self.session.reject_offer(488, headers=(warning_of(refusal),), now=now)
         except StateError:
             self.session.reject_offer(491, now=now)
+        except SdpTooLarge:
+            self.session.reject_offer(413, now=now)
         except SipError as error:
             log.info("re-offer unreadable", call_id=self.call_id, why=str(error))
             self.session.reject_offer(400, "Bad SDP", now=now)
@@ -259,6 +263,8 @@ class SipLeg:
         if self._services.trace is not None and self.session is not None:
             self._services.trace.adopt(self.session.call_id, call_id)
         if self._early_end is not None:
+            if self._services.trace is not None:
+                self._services.trace.finish(call_id)
             self._services.sink.leg_ended(call_id, self._early_end)
             return False
         return True

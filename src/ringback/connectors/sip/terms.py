@@ -23,10 +23,12 @@ from ringback.sip.errors import SipError
 from ringback.sip.headers import NameAddr
 from ringback.sip.media_security import DtlsAssociation, Security, SecurityPolicy
 from ringback.sip.message import Request
+from ringback.sip.not_acceptable import NotAcceptable
 from ringback.sip.sdp_values import G722, OPUS, PCMA, PCMU, Codec
 from ringback.sip.transport import Flow
 from ringback.sip.uri import Uri
 
+WARN_AGENT = "ringback"
 CONTACT_TOKEN = "line"
 """The parameter of our registered Contact that carries a trunk's secret token."""
 
@@ -177,6 +179,12 @@ def negotiated_audio(result: Negotiated) -> NegotiatedAudio:
         fmtp=result.fmtp,
         security=media_security(result.security),
     )
+
+
+def warning_of(error: NotAcceptable) -> tuple[str, str]:
+    """The Warning header (RFC 3261 20.43) that says what stands in the way."""
+    text = str(error).replace("\\", "").replace('"', "'")
+    return "Warning", f'{error.warning_code} {WARN_AGENT} "{text}"'
 
 
 def media_security(agreed: Security | None) -> MediaSecurity | None:

@@ -8,7 +8,6 @@ import pytest
 
 from ringback.audio import codec as audio_codecs
 from ringback.connectors.sip.directory import DEFAULT_CODECS, MediaEncryption, Route
-from ringback.connectors.sip.inbound import warning_of
 from ringback.connectors.sip.leg import mismatch_of
 from ringback.connectors.sip.terms import (
     codecs_of,
@@ -16,6 +15,7 @@ from ringback.connectors.sip.terms import (
     negotiated_audio,
     possible_media,
     security_policy,
+    warning_of,
 )
 from ringback.core.end_reason import EndReason
 from ringback.media.plane import DtlsSecurity, RtpAddress, SdesSecurity, SessionOpened
