@@ -18,6 +18,7 @@ from ringback.calls.metrics import CallMetrics
 from ringback.calls.ports import Agents
 from ringback.calls.registry import Registry
 from ringback.calls.service import CallService
+from ringback.calls.signalling import Signalling
 from ringback.core.bus import Bus
 from ringback.core.clock import Clock
 from ringback.core.database import Database
@@ -80,12 +81,17 @@ class CallControl:
             recordings_dir=recordings_dir,
             schedule=schedule,
         )
+        self.signalling = Signalling(
+            database, self.journal, self.registry, self.lifecycle.background, schedule
+        )
+        self.lifecycle.on_release = self.signalling.take
         self.service = CallService(
             registry=self.registry,
             journal=self.journal,
             lifecycle=self.lifecycle,
             admission=Admission(self.registry, self.journal, counts, limits.max_calls),
             history=self.history,
+            signalling=self.signalling,
             agents=agents,
             plane=plane,
             clock=clock,
@@ -112,4 +118,5 @@ class CallControl:
     async def stop(self) -> None:
         """Write the last records. ``service.drain`` came before."""
         await self.lifecycle.background.finish(0)
+        await self.signalling.stop()
         await self.journal.stop(JOURNAL_SECONDS)

@@ -78,6 +78,8 @@ class Lifecycle:
         self._recordings_dir = recordings_dir
         self._schedule = schedule
         self.background = Background()
+        self.on_release: Callable[[Entry], None] = lambda entry: None
+        """Called once with each call whose media is closed."""
 
     # ---- the beginning ----------------------------------------------------------------------
 
@@ -313,6 +315,7 @@ class Lifecycle:
     async def _release(self, entry: Entry) -> None:
         await self._close_media(entry)
         number = self._record(entry)
+        self.on_release(entry)
         entry.released.set()
         try:
             async with asyncio.timeout(RECORD_SECONDS):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ringback.core.database import Base, UtcDateTime
@@ -74,6 +74,18 @@ class TranscriptRow(Base):
     text: Mapped[str] = mapped_column(Text)
     start_ms: Mapped[int]
     end_ms: Mapped[int]
+
+
+class SignallingRow(Base):
+    """The signalling of one finished call, as ``signalling.packed`` makes it. It goes with its
+    call."""
+
+    __tablename__ = "call_signalling"
+
+    call_id: Mapped[str] = mapped_column(
+        String(40), ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True
+    )
+    messages: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class IdempotencyRow(Base):

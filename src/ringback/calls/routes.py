@@ -11,6 +11,7 @@ from ringback.calls.idempotency import Answer, IdempotencyStore
 from ringback.calls.routes_commands import CallId, add_commands
 from ringback.calls.routes_conference import add_conference
 from ringback.calls.routes_control import add_control
+from ringback.calls.routes_signalling import add_signalling
 from ringback.calls.schemas import CallCreate, CallDetail, CallView
 from ringback.calls.service import CallService
 from ringback.calls.transcript import MAX_LINES
@@ -39,6 +40,7 @@ def call_routes(calls: CallService, idempotency: IdempotencyStore) -> APIRouter:
     add_commands(router, calls)
     add_control(router, calls)
     add_conference(router, calls)
+    add_signalling(router, calls)
     return router
 
 

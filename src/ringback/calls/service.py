@@ -27,6 +27,7 @@ from ringback.calls.live_call import LiveCall
 from ringback.calls.ports import Agents, Platform
 from ringback.calls.registry import Entry, Registry
 from ringback.calls.rows import quality_of
+from ringback.calls.signalling import Signalling
 from ringback.calls.sink import CallReports
 from ringback.calls.states import CallState, Direction
 from ringback.calls.transcript import Line
@@ -69,6 +70,7 @@ class CallService:
         lifecycle: Lifecycle,
         admission: Admission,
         history: CallHistory,
+        signalling: Signalling,
         agents: Agents,
         plane: MediaPlane,
         clock: Clock,
@@ -81,6 +83,7 @@ class CallService:
         self._lifecycle = lifecycle
         self._admission = admission
         self._history = history
+        self.signalling = signalling
         self._plane = plane
         self._recordings_dir = recordings_dir
         self._platforms: dict[str, Platform] = {}

@@ -39,6 +39,10 @@ class ApiClient:
     def get(self, path: str, **params: str) -> Any:
         return self._call("GET", path, params=params)
 
+    def download(self, path: str, accept: str = "*/*") -> bytes:
+        """What is not JSON."""
+        return self._send("GET", path, headers={"Accept": accept}).content
+
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         return self._call("POST", path, json=dict(body or {}))
 
@@ -46,6 +50,10 @@ class ApiClient:
         return self._call("DELETE", path)
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        answer = self._send(method, path, **arguments)
+        return answer.json() if answer.content else None
+
+    def _send(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         try:
             answer = self._http.request(method, path, **arguments)
         except httpx2.HTTPError as error:
@@ -54,7 +62,7 @@ class ApiClient:
                 hint="Is it running (`make run`)? Another address: --url http://host:port",
             ) from error
         if answer.is_success:
-            return answer.json() if answer.content else None
+            return answer
         raise _as_error(answer)
 
     def __enter__(self) -> Self:

@@ -35,6 +35,12 @@ def _call(app: typer.Typer) -> None:
     app.command()(call)
 
 
+def _call_trace(app: typer.Typer) -> None:
+    from ringback.cli.call_trace import call_trace
+
+    app.command()(call_trace)
+
+
 def _doctor(app: typer.Typer) -> None:
     from ringback.cli.doctor import doctor
 
@@ -75,6 +81,7 @@ _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "serve": _serve,
     "demo": _demo,
     "call": _call,
+    "call-trace": _call_trace,
     "doctor": _doctor,
     "trunk": _trunk,
     "number": _number,

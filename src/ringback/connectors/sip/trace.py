@@ -18,8 +18,8 @@ from ringback.connectors.contract import TracedMessage
 from ringback.connectors.sip.masking import masked
 from ringback.sip.transport import Flow, Hop
 
-MAX_CALLS = 4096
-"""Calls whose signalling is in memory, finished ones included; the oldest finished goes first."""
+MAX_FINISHED = 512
+"""Calls that are over and still in memory: they are stored seconds after their end."""
 MAX_DIALOGS_PER_CALL = 16
 """Call-IDs of one call: its legs one after another, redirects and transfers."""
 MAX_MESSAGES = 256
@@ -51,7 +51,6 @@ class TraceCounters:
     """Messages of a call that had too many."""
     displaced: int = 0
     """Unconfirmed Call-IDs that others took the place of."""
-    calls_displaced: int = 0
     dialogs_refused: int = 0
 
 
@@ -72,7 +71,6 @@ class _Dialog:
 @dataclass(slots=True)
 class _Call:
     call_ids: list[bytes] = field(default_factory=list)
-    over: bool = False
 
 
 class TraceBook:
@@ -83,7 +81,8 @@ class TraceBook:
         self._addresses = addresses
         self._wall_clock = wall_clock
         self._dialogs: dict[bytes, _Dialog] = {}
-        self._calls: OrderedDict[str, _Call] = OrderedDict()
+        self._calls: dict[str, _Call] = {}
+        self._finished: OrderedDict[str, None] = OrderedDict()
         self._unconfirmed: OrderedDict[bytes, list[_Raw]] = OrderedDict()
 
     def tap(self, outgoing: bool, data: bytes, flow: Flow) -> None:
@@ -105,7 +104,7 @@ class TraceBook:
         """The messages of ``sip_call_id`` (the Call-ID header) belong to the call ``call_id``."""
         key = sip_call_id.encode("utf-8", "surrogateescape")
         call = self._calls.setdefault(call_id, _Call())
-        call.over = False
+        self._finished.pop(call_id, None)
         if key in self._dialogs:
             return
         if len(call.call_ids) >= MAX_DIALOGS_PER_CALL:
@@ -115,17 +114,17 @@ class TraceBook:
         dialog = self._dialogs[key] = _Dialog()
         for raw in self._unconfirmed.pop(key, ()):
             self._keep(dialog, raw)
-        self._make_room()
 
     def finish(self, call_id: str) -> None:
-        """The call is over: what it has is still read and may still grow, until its place is
-        needed."""
-        call = self._calls.get(call_id)
-        if call is not None:
-            call.over = True
-            self._calls.move_to_end(call_id)
+        """The call is over: what it has is still read and may still grow, until so many others
+        are over too."""
+        if call_id in self._calls:
+            self._finished[call_id] = None
+        while len(self._finished) > MAX_FINISHED:
+            self.forget(next(iter(self._finished)))
 
     def forget(self, call_id: str) -> None:
+        self._finished.pop(call_id, None)
         call = self._calls.pop(call_id, None)
         for key in call.call_ids if call is not None else ():
             self._dialogs.pop(key, None)
@@ -176,12 +175,6 @@ class TraceBook:
         if len(dialog.last) > MAX_LAST:
             del dialog.last[0]
             self.counters.left_out += 1
-
-    def _make_room(self) -> None:
-        while len(self._calls) > MAX_CALLS:
-            oldest = next((name for name, call in self._calls.items() if call.over), None)
-            self.forget(oldest if oldest is not None else next(iter(self._calls)))
-            self.counters.calls_displaced += 1
 
 
 def _in_order(dialogs: Iterable[_Dialog]) -> Sequence[TracedMessage]:

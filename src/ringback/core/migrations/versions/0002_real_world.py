@@ -21,6 +21,18 @@ def upgrade() -> None:
     )
     for column in _call_columns():
         op.add_column("calls", column)
+    op.create_table(
+        "call_signalling",
+        sa.Column("call_id", sa.String(length=40), nullable=False),
+        sa.Column("messages", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["call_id"],
+            ["calls.id"],
+            name="fk_call_signalling_call_id_calls",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("call_id", name="pk_call_signalling"),
+    )
 
 
 def _call_columns() -> list[sa.Column[Any]]:
@@ -35,6 +47,7 @@ def _call_columns() -> list[sa.Column[Any]]:
 
 
 def downgrade() -> None:
+    op.drop_table("call_signalling")
     for column in reversed(_call_columns()):
         op.drop_column("calls", column.name)
     op.drop_column("trunks", "dtmf_mode")
