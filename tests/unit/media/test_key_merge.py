@@ -61,10 +61,12 @@ def test_a_key_that_a_slower_way_missed_does_not_swallow_the_next_one() -> None:
 
 def test_tones_are_heard_until_another_way_has_brought_a_key_and_not_after_it() -> None:
     merge = KeyMerge()
+    wanted = [merge.tones_wanted]
     assert merged(told(Way.TONES, "12"), merge) == "12"
-    assert merge.tones_wanted
+    wanted.append(merge.tones_wanted)
     assert merged(told(Way.EVENTS, "3", start=5.0), merge) == "3"
-    assert not merge.tones_wanted
+    wanted.append(merge.tones_wanted)
+    assert wanted == [True, True, False]
     assert merged(told(Way.TONES, "9", start=10.0), merge) == ""
 
 

@@ -200,3 +200,33 @@ def test_a_disk_that_hangs_holds_the_end_of_a_call_up_only_for_a_while(
         assert not recording._finished.is_set()
 
     asyncio.run(run())
+
+
+@pytest.mark.requirement("media.wideband")
+@pytest.mark.parametrize(("before", "after"), [(8000, 48000), (16000, 8000)])
+def test_a_file_keeps_its_rate_when_the_call_s_changes(
+    tmp_path: Path, before: int, after: int
+) -> None:
+    path = tmp_path / "two-rates.wav"
+
+    async def run() -> Recording:
+        thread = RecorderThread()
+        recording = thread.open(path, before, MediaCounters())
+        for _ in range(10):
+            recording.write(level(1000, before // 50), None)
+        recording.set_sample_rate(after)
+        for _ in range(10):
+            recording.write(None, level(2000, after // 50))
+        recording.set_sample_rate(before)
+        recording.write(level(3000, before // 50), level(4000, before // 50))
+        await recording.close()
+        await thread.stop()
+        return recording
+
+    recording = asyncio.run(run())
+    rate, frames = stereo(path)
+    assert (rate, recording.recorded_ms) == (before, 420)
+    assert frames[:10] == [(1000, 0)] * 10
+    assert [round(right, -2) for _, right in frames[12:20]] == [2000] * 8
+    assert [left for left, _ in frames[10:20]] == [0] * 10
+    assert frames[20] == (3000, 4000)
