@@ -18,7 +18,7 @@ from ringback.calls.pcap import pcap
 from ringback.calls.signalling import packed, unpacked
 from ringback.connectors.contract import TracedMessage
 from unit.calls.fakes import START, CallLab, FakeLeg
-from unit.calls.test_call_routes import run
+from unit.calls.rest import run
 
 LOCAL = "198.51.100.1:5060"
 PROVIDER = "203.0.113.7:5062"
