@@ -160,8 +160,8 @@ async def node() -> AsyncIterator[Node]:
         await made.plane.stop()
 
 
-def audio(port: int, **changes: Any) -> NegotiatedAudio:
-    return NegotiatedAudio(RtpAddress(LOCALHOST, port), "PCMU", 0, **changes)
+def audio(port: int, number: int = 0, codec: str = "PCMU", **changes: Any) -> NegotiatedAudio:
+    return NegotiatedAudio(RtpAddress(LOCALHOST, port), codec, number, **changes)
 
 
 @contextlib.contextmanager
