@@ -43,9 +43,12 @@ def stream_routes() -> APIRouter:
         """Binary frames are PCM s16le mono in both directions; text frames are JSON.
 
         You send: `audio_config` (`sample_rate`, `receive`, `timestamps`), `audio` (base64),
-        `say`, `clear`, `mark`, `dtmf` (`digits`), `hangup`. You get: `audio_config`,
-        `call_state`, `call_transcript`, `dtmf`, `cleared`, `mark_played`, `call_error`. Audio
-        comes after `{"type": "audio_config", "receive": true}`; you do not hear yourself."""
+        `say`, `clear`, `mark`, `dtmf` (`digits`), `hold`, `resume`, `transfer`,
+        `cancel_transfer`, `add_participant`, `remove_participant`, `gather`, `cancel_gather`,
+        `hangup`. You get: `audio_config`, `call_state`, `call_transcript`, `call_transfer`,
+        `participant_joined`, `participant_left`, `participant_failed`, `gather_result`, `dtmf`,
+        `cleared`, `mark_played`, `call_error`. Audio comes after
+        `{"type": "audio_config", "receive": true}`; you do not hear yourself."""
         return _upgrade_required()
 
     @router.get(
@@ -56,7 +59,8 @@ def stream_routes() -> APIRouter:
     )
     async def event_stream(api_key: ApiKeyQuery = None) -> JSONResponse:
         """JSON messages: first `ready`, then `call_invite`, `call_state`, `call_transcript`,
-        `dtmf` and `registration` as they happen, and `lost_events` (`count`) where a reader was
+        `call_transfer`, `participant_joined`, `participant_left`, `participant_failed`, `dtmf`
+        and `registration` as they happen, and `lost_events` (`count`) where a reader was
         too slow. `{"type": "ping"}` is answered with `pong`."""
         return _upgrade_required()
 
