@@ -76,8 +76,8 @@ class Signalling:
         return unpacked(row.messages) if row is not None else ()
 
     def take(self, entry: Entry) -> None:
-        """The call is over: store its signalling soon."""
-        if entry.leg is None:
+        """The call is over: store its signalling soon, where there is any."""
+        if entry.leg is None or not entry.leg.trace():
             return
         if len(self._pending) >= MAX_PENDING:
             self._drop(next(iter(self._pending)), "too many wait")
