@@ -10,6 +10,8 @@ from ringback.calls.schemas import CallView, TransferView
 from ringback.calls.service import CallService
 from ringback.core.http import CurrentAccount, errors
 
+WITH_MUSIC = HoldRequest()
+
 
 def add_control(router: APIRouter, calls: CallService) -> None:
     _add_holding(router, calls)
@@ -26,12 +28,11 @@ def _add_holding(router: APIRouter, calls: CallService) -> None:
         call_id: CallId,
         request: Request,
         caller: CurrentAccount,
-        body: HoldRequest | None = None,
+        body: HoldRequest = WITH_MUSIC,
     ) -> CallView:
         """Lets the person wait: they hear music (or nothing) and nobody hears them. The call is
         `on_hold`, `held_by` the `agent`. Holding a held call changes at most the music."""
-        music = body.music if body is not None else True
-        entry = await calls.holding.hold(caller.account_id, call_id, music)
+        entry = await calls.holding.hold(caller.account_id, call_id, body.music)
         return CallView.of(entry.call, str(request.base_url))
 
     @router.post(
