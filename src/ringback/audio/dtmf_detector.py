@@ -6,9 +6,9 @@ louder than the other, and both are where they should be: the phase that a tone 
 window to the next gives its frequency to a few hertz, which no 20 ms of spectrum can. Speech meets
 some of that for a moment; all of it in two windows of the same key it hardly ever does.
 
-A key lasts until two windows are not it, so 40 ms of pause are always enough and a dropout of 10 ms
-splits no key. How long it was its energy tells, to a few milliseconds: what was shorter than
-``MIN_PRESS_MS`` is none.
+A key lasts until two windows are nearly silent or four are something else, so 40 ms of pause are
+always enough and a dropout of 10 ms splits no key. It has to be there in three windows, and its
+energy tells how long it really was: what was shorter than ``MIN_PRESS_MS`` is none.
 """
 
 from __future__ import annotations
@@ -35,13 +35,20 @@ LOW_OVER_HIGH_DB = 9.5
 """Twist: Q.24 asks for 4 dB and 8 dB."""
 STANDS_OUT_DB = 8.0
 """How far the others of a group are below the one."""
-MIN_SHARE = 0.82
+MIN_SHARE = 0.9
 """Of the energy that the two frequencies must hold: noise 15 dB below them leaves 0.97."""
-MAX_DEVIATION = 0.024
+MAX_DEVIATION = 0.022
 """Of a frequency: Q.24 wants 1.5 % accepted and 3.5 % rejected."""
 MIN_PRESS_MS = 32
 """Q.24 wants 40 ms accepted and 23 ms rejected."""
-MISSES_TO_END = 2
+SHORT_MS = 100
+"""Up to here energy tells the duration better than counting windows does."""
+MIN_SPAN_MS = 40
+"""From the start of the first of three windows to the end of the last."""
+MISSES_TO_END = 4
+"""A window that is not the key counts one, one that is nearly silent two."""
+NEARLY_SILENT = 0.25
+"""Of the energy of the loudest window of the key."""
 
 _LOW = (697, 770, 852, 941)
 _HIGH = (1209, 1336, 1477, 1633)
@@ -85,7 +92,7 @@ class DtmfDetector:
     def __init__(self, sample_rate: int) -> None:
         self._size = sample_rate * FRAME_MS // 1000
         self._hop = sample_rate * HOP_MS // 1000
-        if self._size != 2 * self._hop or sample_rate < 8000:
+        if sample_rate < 8000 or sample_rate * HOP_MS % 1000:
             raise ValueError(f"no keys in tones at {sample_rate} Hz")
         self._basis = _basis(sample_rate)
         self._samples = np.zeros(self._hop + self._size, np.float32)
@@ -191,10 +198,10 @@ class DtmfDetector:
         now = self._time_ms - before_end_ms
         ended = None
         if self._press is not None and digit != self._press:
-            self._misses += 1
-            if self._misses == 1:
+            if not self._misses:
                 self._energy += min(energy, self._largest)
-            if digit is not None or self._misses == MISSES_TO_END:
+            self._misses += 2 if energy < NEARLY_SILENT * self._largest else 1
+            if digit is not None or self._misses >= MISSES_TO_END:
                 ended = self._finish()
         if digit is not None:
             if self._press is None:
@@ -217,10 +224,11 @@ class DtmfDetector:
     def _finish(self) -> TonePress | None:
         """Every sample is in two windows: their energy is twice that of the tone."""
         digit, self._press = self._press, None
+        span = self._last_ms - self._started_ms
         by_energy = self._energy / self._largest * HOP_MS
-        if digit is None or by_energy < MIN_PRESS_MS:
+        if digit is None or span < MIN_SPAN_MS or by_energy < MIN_PRESS_MS:
             return None
-        duration = min(round(by_energy), self._last_ms - self._started_ms)
+        duration = span - HOP_MS // 2 if span > SHORT_MS else min(round(by_energy), span)
         return TonePress(digit, max(0, self._started_ms), duration)
 
 
