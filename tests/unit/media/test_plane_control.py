@@ -225,6 +225,7 @@ def test_another_leg_takes_the_place_and_everything_else_stays(run: Run, tmp_pat
                     await receive(ws)
                     await talk(n, 0.2, (first, 1000))
                     second = await call(n, b, "temporary")
+                    n.plane.set_hold("c1", True)
                     n.plane.take_leg("c1", "temporary")
                     assert n.plane.report("temporary") is None
                     assert await n.plane.close("temporary") == SessionReport("temporary")
