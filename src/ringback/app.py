@@ -26,7 +26,7 @@ from ringback.calls.background import Background
 from ringback.calls.ports import Platform
 from ringback.connectors.contract import CallConnector
 from ringback.connectors.sip.connector import SipConnector
-from ringback.connectors.sip.guard import Doorlist, SipGuard
+from ringback.connectors.sip.guard import SipGuard
 from ringback.connectors.sip.stack import SipStack
 from ringback.connectors.sip.trace import TraceBook
 from ringback.core.bus import LocalBus
@@ -39,6 +39,7 @@ from ringback.core.settings import Settings
 from ringback.front.account import Speech
 from ringback.front.addresses import bracketed, hosts_of, ip_literal
 from ringback.front.data_folder import DataFolder
+from ringback.front.guards import OFF, dial_limits, sip_guard
 from ringback.front.listener import HttpListener
 from ringback.front.node_metrics import show_counters
 from ringback.front.stream_door import StreamDoor
@@ -51,7 +52,6 @@ from ringback.net.public_address import PublicAddress
 from ringback.net.resolver import Resolver
 from ringback.net.rtp_ports import RtpPorts
 from ringback.net.sip_transport import Listen, SipTransportConfig
-from ringback.net.source_guard import GuardRules, SourceGuard
 from ringback.sip.endpoint import SipEndpoint
 from ringback.sip.endpoint_config import EndpointConfig
 from ringback.telephony.routing import DemoLine
@@ -141,7 +141,7 @@ def sip_phone(foundation: Foundation, telephony: Telephony, plane: MediaPlane) -
     )
     trace = TraceBook(addresses, clock.now) if settings.sip_trace else None
     directory = TrunkDirectory(telephony)
-    guard = sip_guard(foundation, directory)
+    guard = sip_guard(settings, clock, foundation.metrics, directory)
     connector = SipConnector(
         SipStack(endpoint, config, addresses, clock),
         _resolver(settings, clock),
@@ -165,32 +165,14 @@ def sip_phone(foundation: Foundation, telephony: Telephony, plane: MediaPlane) -
         connector.counters,
         "reason",
     )
+    show_counters(
+        foundation.metrics,
+        "sip_calls_refused",
+        "Inbound calls refused by the gateway.",
+        connector.refusals,
+        "status",
+    )
     return PhoneStack(connector, addresses, guard)
-
-
-def sip_guard(foundation: Foundation, doorlist: Doorlist) -> SipGuard:
-    """What stands before the SIP stack, as the settings have it."""
-    settings, metrics = foundation.settings, foundation.metrics
-    rules = GuardRules(
-        enabled=settings.guard,
-        rate=settings.guard_rate,
-        burst=settings.guard_burst,
-        total_rate=settings.guard_total_rate,
-        offences=settings.guard_offences,
-        first_ban=settings.guard_ban,
-        exempt=settings.guard_exempt,
-    )
-    guard = SipGuard(
-        SourceGuard(rules),
-        doorlist,
-        foundation.clock,
-        calls_per_source=settings.demo_calls_per_source,
-        scanners=settings.guard_scanners,
-    )
-    show_counters(metrics, "guard", "Strangers that send SIP.", guard.counters)
-    show_counters(metrics, "guard_offences", "What strangers did.", guard.offences, "offence")
-    metrics.gauge_from("guard_banned_sources", "Bans in force.", lambda: guard.banned_now)
-    return guard
 
 
 def _resolver(settings: Settings, clock: Clock) -> Resolver:
@@ -277,7 +259,7 @@ class Application:
             telephony=telephony,
             calls=control.service,
             idempotency=control.idempotency,
-            guard=phone.guard or sip_guard(foundation, TrunkDirectory(telephony)),
+            guard=phone.guard or self._idle_guard(foundation, telephony),
             bus=foundation.bus,
             metrics=foundation.metrics,
             readiness=lambda: self._problems(foundation.database, control),
@@ -323,9 +305,16 @@ class Application:
         demo = None
         if self.settings.demo_agent:
             demo = DemoLine(OWNER_ACCOUNT_ID, DEMO_AGENT_ID)
-        telephony = Telephony(database, clock, foundation.bus, agents, demo)
+        limits = dial_limits(self.settings, clock, foundation.metrics, database)
+        self._exits.push_async_callback(limits.stop)
+        telephony = Telephony(database, clock, foundation.bus, agents, demo, limits)
         await telephony.load()
         return accounts, agents, telephony, owner
+
+    def _idle_guard(self, foundation: Foundation, telephony: Telephony) -> SipGuard:
+        """For a phone that brings none: nothing is banned."""
+        doorlist = TrunkDirectory(telephony)
+        return sip_guard(self.settings, self._clock, foundation.metrics, doorlist)
 
     def _call_control(
         self,
@@ -409,7 +398,7 @@ class Application:
     def _warnings(self, running: _Running) -> list[str]:
         warnings = []
         if not self.settings.guard:
-            warnings.append("RINGBACK_GUARD is off: scanners and floods are not kept out.")
+            warnings.append(OFF)
         if running.owner.configured_key_unknown:
             warnings.append(
                 "RINGBACK_API_KEY is not a key of this node: it counts at the first start only."

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode
+
+from ringback.core.time_zones import time_zone
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -52,8 +53,8 @@ def _prefixes(value: object) -> object:
 def _time_zone(value: object) -> object:
     if isinstance(value, str):
         try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
+            time_zone(value)
+        except ValueError:
             raise _complaint("must be a time zone such as Europe/Paris or UTC") from None
     return value
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from ringback.connectors.sip.directory import DtmfMode, MediaEncryption, TrunkAccount
+from ringback.telephony.limit_schemas import TrunkLimits
 from ringback.telephony.models import PhoneNumber, Trunk
 from ringback.telephony.numbers import DialFormat, region_of, written_forms
 
@@ -29,6 +30,7 @@ class TrunkEntry:
     dial_format: DialFormat
     region: str | None
     agent_id: str | None
+    limits: TrunkLimits
 
     @property
     def id(self) -> str:
@@ -51,6 +53,7 @@ class TrunkEntry:
             dial_format=DialFormat(row.dial_format),
             region=region,
             agent_id=row.agent_id,
+            limits=TrunkLimits.model_validate(row.limits or {}),
         )
 
 

@@ -1,4 +1,4 @@
-"""Tables: trunks and phone numbers."""
+"""Tables: trunks, phone numbers, and what was dialled."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ class Trunk(Base):
     media_encryption: Mapped[str] = mapped_column(String(8))
     tls_verify: Mapped[bool]
     dtmf_mode: Mapped[str] = mapped_column(String(8), server_default="auto")
+    limits: Mapped[dict[str, Any]] = mapped_column(JSON, server_default="{}")
+    """What may be dialled, and how much: a ``TrunkLimits``, or nothing for its defaults."""
     codecs: Mapped[list[str]] = mapped_column(JSON)
     tech_prefix: Mapped[str] = mapped_column(String(16))
     dial_format: Mapped[str] = mapped_column(String(16))
@@ -76,3 +78,15 @@ class PhoneNumber(Base):
     extra: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class OutboundUsage(Base):
+    """One trunk's outbound calls of one day (ISO date in the node's time zone)."""
+
+    __tablename__ = "outbound_usage"
+
+    account_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    trunk_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    calls: Mapped[int]
+    cost: Mapped[float]

@@ -230,6 +230,14 @@ def route_outbound(
     return _route(trunk, _sip_user(uri, trunk), query.caller_id)
 
 
+def dialled_text(target: str) -> str:
+    """The number or user that a target names, as it was written."""
+    uri = _parse_target(target)
+    if uri is None:
+        return target
+    return (uri.user if uri.is_sip else uri.number) or ""
+
+
 def _parse_target(target: str) -> Uri | None:
     scheme = target.partition(":")[0].lower()
     if scheme not in ("sip", "sips", "tel") or ":" not in target:

@@ -12,6 +12,7 @@ from ringback.core.http import ApiModel, api_example, patch_example, rule
 from ringback.core.http.models import NO_CONTROLS, Name
 from ringback.core.secrets import MASK, mask
 from ringback.telephony import fields
+from ringback.telephony.limit_schemas import TrunkLimits
 from ringback.telephony.models import Trunk
 from ringback.telephony.numbers import DialFormat
 from ringback.telephony.presets import PRESET_IDS, TrunkMode, TrunkPreset
@@ -160,6 +161,10 @@ AgentIdField = Annotated[
         examples=["agent_01k9zv3n8q4e7m2c5x6t8r9w0y"],
     ),
 ]
+Limits = Annotated[
+    TrunkLimits,
+    Field(description="What may be dialled, and how much. A change touches only what is sent."),
+]
 Enabled = Annotated[bool, Field(strict=True, description="Off: no registration and no calls.")]
 
 
@@ -198,6 +203,7 @@ class TrunkCreate(ApiModel):
     register_expires: RegisterExpires = 300
     agent_id: AgentIdField | None = None
     enabled: Enabled = True
+    limits: Limits = TrunkLimits()
 
 
 class TrunkUpdate(TrunkCreate):
@@ -257,6 +263,7 @@ class TrunkView(ApiModel):
     register_expires: int
     agent_id: str | None
     enabled: bool
+    limits: TrunkLimits
     registration: TrunkStatusView
     warnings: list[str] = Field(
         description="What works but should be looked at, in words.", examples=[[]]

@@ -7,6 +7,7 @@ table goes through here, so that it takes effect at once and without a restart.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -24,7 +25,8 @@ from ringback.core.clock import Clock
 from ringback.core.database import Database
 from ringback.core.errors import NotFound
 from ringback.telephony import routing
-from ringback.telephony.directory import Directory
+from ringback.telephony.destinations import Destination, classify
+from ringback.telephony.directory import Directory, TrunkEntry
 from ringback.telephony.models import PhoneNumber, Trunk
 from ringback.telephony.number_schemas import (
     DidCreate,
@@ -32,6 +34,7 @@ from ringback.telephony.number_schemas import (
     PhoneNumberUpdate,
     SipTrunkConnect,
 )
+from ringback.telephony.outbound_limits import DialLimits, NodeLimits
 from ringback.telephony.phone_numbers import PhoneNumberService
 from ringback.telephony.routing import DemoLine, OutboundQuery
 from ringback.telephony.schemas import TrunkCreate, TrunkUpdate
@@ -44,6 +47,7 @@ from ringback.telephony.status import (
     TrunkStatus,
 )
 from ringback.telephony.trunks import Agents, TrunkService
+from ringback.telephony.usage import UsageBook
 
 
 class Telephony:
@@ -59,7 +63,9 @@ class Telephony:
         bus: Bus,
         agents: Agents,
         demo: DemoLine | None = None,
+        limits: DialLimits | None = None,
     ) -> None:
+        self.limits = limits or DialLimits(NodeLimits(), UsageBook(database), clock)
         self._database = database
         self._bus = bus
         self._demo = demo
@@ -212,8 +218,44 @@ class Telephony:
         return routing.route_outbound(
             OutboundQuery(account_id, target, caller_id, trunk_id),
             self._directory,
-            self._board.is_down,
+            self._had_better_not,
         )
+
+    async def reserve_outbound(
+        self,
+        account_id: str,
+        target: str,
+        caller_id: str | None = None,
+        trunk_id: str | None = None,
+    ) -> OutboundRoute:
+        """:meth:`pick_outbound`, with a lease on the trunk. Raises ``Forbidden`` and
+        ``LimitReached``, too."""
+        route = self.pick_outbound(account_id, target, caller_id, trunk_id)
+        trunk = self._directory.trunks[route.trunk.id]
+        lease = await self.limits.reserve(trunk, _destination(target, trunk))
+        return replace(route, lease=lease)
+
+    def check_referral(self, account_id: str, target: str, trunk_id: str) -> None:
+        """Whether the far end of a call on this trunk may be sent to ``target``: it is dialled on
+        the trunk's account. Raises ``InvalidRequest`` and ``Forbidden``."""
+        trunk = self._directory.trunks.get(trunk_id)
+        if trunk is not None and trunk.account_id == account_id:
+            self.limits.check(trunk, _destination(target, trunk))
+
+    def admit_inbound(self, route: Route) -> Route | Refusal:
+        """``route`` with a lease on its trunk, or 503 if the trunk has as many calls as it may."""
+        trunk = self._directory.trunks.get(route.trunk_id or "")
+        if trunk is None:
+            return route
+        lease = self.limits.reserve_inbound(trunk)
+        if lease is None:
+            return Refusal(503, "Service Unavailable", f"trunk {trunk.id} has its limit of calls")
+        return replace(route, lease=lease)
+
+    def _had_better_not(self, trunk_id: str) -> bool:
+        """Whether another trunk should carry the call, if there is one."""
+        trunk = self._directory.trunks.get(trunk_id)
+        return self._board.is_down(trunk_id) or (trunk is not None and self.limits.is_full(trunk))
 
     def set_trunk_addresses(self, trunk_id: str, hosts: Sequence[str]) -> None:
         """The IP addresses behind a trunk's host name, as last resolved."""
@@ -253,6 +295,10 @@ class Telephony:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
+
+
+def _destination(target: str, trunk: TrunkEntry) -> Destination:
+    return classify(routing.dialled_text(target), trunk.region)
 
 
 def _iso(at: datetime | None) -> str | None:

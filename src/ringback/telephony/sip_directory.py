@@ -30,10 +30,11 @@ class TrunkDirectory:
         self._telephony.on_trunk_change(listener)
 
     async def route_inbound(self, query: InboundQuery) -> Route | Refusal:
-        return self._telephony.resolve_inbound(query)
+        route = self._telephony.resolve_inbound(query)
+        return self._telephony.admit_inbound(route) if isinstance(route, Route) else route
 
     async def route_outbound(self, request: DialRequest) -> OutboundRoute:
-        return self._telephony.pick_outbound(
+        return await self._telephony.reserve_outbound(
             request.account_id, request.target, request.caller_id, request.trunk_id
         )
 

@@ -19,6 +19,7 @@ from ringback.core.http import merged
 from ringback.core.ids import new_id
 from ringback.core.paging import Page, PageRequest, fetch_page
 from ringback.core.secrets import MASK
+from ringback.telephony.limit_schemas import TrunkLimits
 from ringback.telephony.models import PhoneNumber, Trunk
 from ringback.telephony.presets import PRESETS
 from ringback.telephony.schemas import TrunkCreate, TrunkUpdate
@@ -118,7 +119,7 @@ class TrunkService:
         """Change the fields that ``patch`` was sent. Takes effect at once; live calls go on."""
         async with self._database.session() as session:
             trunk = await self._mine(session, account_id, trunk_id, for_update=True)
-            values = merged(TrunkCreate, _as_values(trunk), _without_masked(patch))
+            values = merged(TrunkCreate, _as_values(trunk), _as_sent(patch, trunk))
             await self._check(account_id, values, trunk)
             _store(trunk, values)
             trunk.updated_at = self._clock.now()
@@ -209,6 +210,8 @@ def _store(trunk: Trunk, values: TrunkCreate) -> None:
         value = getattr(values, name)
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
+        elif isinstance(value, TrunkLimits):
+            value = value.model_dump(mode="json")
         setattr(trunk, name, value)
     trunk.dial_format = values.dial_format.value
 
@@ -218,11 +221,14 @@ def _as_values(trunk: Trunk) -> dict[str, Any]:
     return {name: getattr(trunk, name) for name in _FIELDS}
 
 
-def _without_masked(patch: TrunkUpdate) -> TrunkUpdate:
-    """``patch`` without the secrets that it merely sends back as they were shown."""
+def _as_sent(patch: TrunkUpdate, trunk: Trunk) -> TrunkUpdate:
+    """``patch`` without the secrets that it merely sends back as they were shown, and with the
+    limits that it does not name as they are."""
     sent = patch.model_dump(exclude_unset=True)
     for name in _SECRETS:
         value = sent.get(name)
         if isinstance(value, SecretStr) and value.get_secret_value() == MASK:
             del sent[name]
+    if "limits" in sent:
+        sent["limits"] = {**(trunk.limits or {}), **sent["limits"]}
     return TrunkUpdate.model_validate(sent)

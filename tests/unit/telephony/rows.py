@@ -30,6 +30,7 @@ def trunk(trunk_id: str, **values: Any) -> Trunk:
         "media_encryption": "none",
         "tls_verify": True,
         "dtmf_mode": "auto",
+        "limits": {},
         "codecs": ["PCMA", "PCMU"],
         "tech_prefix": "",
         "dial_format": "e164",

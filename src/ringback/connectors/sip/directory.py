@@ -84,6 +84,17 @@ class InboundQuery:
     contact_token: str
 
 
+class Lease(Protocol):
+    """A place among the calls that a trunk may carry. Whoever holds it gives it back, once or
+    more often, when its leg is over."""
+
+    def answered(self) -> None:
+        """The call costs money from now on."""
+        ...
+
+    def release(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """The call may come in: for this account, to this number and agent."""
@@ -99,6 +110,7 @@ class Route:
     dtmf_mode: DtmfMode = DtmfMode.AUTO
     trusted: bool = False
     """The source is a trunk: what it asserts about the caller is believed."""
+    lease: Lease | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,7 @@ class OutboundRoute:
     trunk: TrunkAccount
     user: str
     caller_id: str | None = None
+    lease: Lease | None = field(default=None, compare=False, repr=False)
 
 
 class SipDirectory(Protocol):
@@ -133,7 +146,8 @@ class SipDirectory(Protocol):
 
     async def route_outbound(self, request: DialRequest) -> OutboundRoute:
         """Raises ``NotConfigured`` without a trunk, ``InvalidRequest`` for a target that is none
-        or that no trunk of the account serves."""
+        or that no trunk of the account serves, ``Forbidden`` and ``LimitReached`` for what the
+        trunk may not dial, or not now. Every call out passes here."""
         ...
 
     def trunk_resolved(self, trunk_id: str, hosts: Sequence[str]) -> None:

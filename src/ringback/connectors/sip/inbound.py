@@ -32,6 +32,9 @@ from ringback.sip.sdp_values import SdpTooLarge
 
 log = structlog.get_logger(__name__)
 
+RETRY_AFTER = 10
+"""Seconds after which a trunk that has as many calls as it may is worth another try."""
+
 
 class InboundLeg(SipLeg):
     """Answers one INVITE. ``accept`` waits for the media session, which opens after the offer."""
@@ -116,8 +119,10 @@ class InboundCalls:
         route = await self._directory.route_inbound(query)
         if isinstance(route, Refusal):
             self._log_refusal(query, route)
-            self._refuse(leg, route.status, route.reason, route.detail)
+            later = (("Retry-After", str(RETRY_AFTER)),) if route.status == 503 else ()
+            self._refuse(leg, route.status, route.reason, route.detail, later)
             return
+        leg.take_place(route.lease)
         try:  # only now: a stranger's description is not worth reading
             offer = SessionDescription.parse(event.sdp) if event.sdp is not None else None
         except SdpTooLarge as error:
@@ -196,6 +201,7 @@ class InboundCalls:
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         log.info("inbound call refused", status=status, why=detail)
+        leg.give_back()
         self.refusals[status] += 1
         if leg.session is not None:
             leg.session.reject(status, reason, headers=headers, now=self._services.driver.now())

@@ -15,6 +15,7 @@ import structlog
 
 from ringback.connectors.contract import CallSink, Cause, TracedMessage
 from ringback.connectors.sip.causes import cause_of_status
+from ringback.connectors.sip.directory import Lease
 from ringback.connectors.sip.terms import confined, dtmf_of_info, negotiated_audio, warning_of
 from ringback.connectors.sip.trace import TraceBook
 from ringback.core.end_reason import EndReason
@@ -95,6 +96,8 @@ class SipLeg:
         self.over = False
         self.confined_to: str | None = None
         """The only host that is sent sound, for a caller whom no trunk vouches for."""
+        self.lease: Lease | None = None
+        """Our place among the calls that the trunk may carry."""
         self._services = services
         self._answered = False
         self._held = False
@@ -102,6 +105,16 @@ class SipLeg:
         self._early_end: Cause | None = None
         self._mismatch = EndReason.CODEC_MISMATCH
         """Why the last answer could not be used."""
+
+    def take_place(self, lease: Lease | None) -> None:
+        """Hold ``lease`` until the leg is over."""
+        self.lease = lease
+        if self.over:
+            self.give_back()
+
+    def give_back(self) -> None:
+        if self.lease is not None:
+            self.lease.release()
 
     # ---- LegControl -------------------------------------------------------------------------
 
@@ -272,6 +285,8 @@ class SipLeg:
     def _report_answered(self) -> None:
         if not self._answered and not self.over:
             self._answered = True
+            if self.lease is not None:
+                self.lease.answered()
             self._services.sink.leg_answered(self.call_id)
             self._report_hold()
 
@@ -308,6 +323,7 @@ class SipLeg:
         if self.over:
             return
         self.over = True
+        self.give_back()
         self._services.forget(self)
         if self.call_id:
             if self._services.trace is not None:

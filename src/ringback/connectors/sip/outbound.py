@@ -58,6 +58,7 @@ class OutboundLeg(SipLeg):
         self.call_id = request.call_id
         self._request = request
         self._route = route
+        self.lease = route.lease
         self._hops = hops
         self._bind_host = bind_host
         self._ring_timer: asyncio.TimerHandle | None = None

@@ -19,6 +19,16 @@ def upgrade() -> None:
         "trunks",
         sa.Column("dtmf_mode", sa.String(length=8), nullable=False, server_default="auto"),
     )
+    op.add_column("trunks", sa.Column("limits", sa.JSON(), nullable=False, server_default="{}"))
+    op.create_table(
+        "outbound_usage",
+        sa.Column("account_id", sa.String(length=40), nullable=False),
+        sa.Column("trunk_id", sa.String(length=40), nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("calls", sa.Integer(), nullable=False),
+        sa.Column("cost", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "trunk_id", "day", name="pk_outbound_usage"),
+    )
     for column in _call_columns():
         op.add_column("calls", column)
     op.create_table(
@@ -50,4 +60,6 @@ def downgrade() -> None:
     op.drop_table("call_signalling")
     for column in reversed(_call_columns()):
         op.drop_column("calls", column.name)
+    op.drop_table("outbound_usage")
+    op.drop_column("trunks", "limits")
     op.drop_column("trunks", "dtmf_mode")
