@@ -3,7 +3,7 @@
 # Debian packages; needs root or a sudo that asks nothing. Missing peers are named, and the tests
 # that need them say so one by one.
 set -u
-PEERS="sipp:sip-tester baresip:baresip-core kamailio:kamailio sipsak:sipsak espeak-ng:espeak-ng sox:sox"
+PEERS="sipp:sip-tester baresip:baresip-core kamailio:kamailio sipsak:sipsak espeak-ng:espeak-ng sox:sox turnserver:coturn rtpengine:rtpengine-daemon ffmpeg:ffmpeg"
 
 missing=""
 for peer in $PEERS; do
