@@ -20,8 +20,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ringback.audio import g711, tones
+from ringback.audio import codec, g711, tones
 from ringback.audio.comfort_noise import ComfortNoise
+from ringback.audio.dtmf_detector import DtmfDetector
 from ringback.audio.level import is_quiet
 from ringback.audio.mix import mix, mix_minus
 from ringback.audio.plc import Concealer
@@ -105,6 +106,43 @@ def resampled(from_hz: int, to_hz: int) -> Step:
     return lambda: resampler.process(frame)
 
 
+def encoded(name: str, fmtp: str = "") -> Step:
+    """A frame of something like a vowel, of which every 16th is another."""
+    coder = codec.create(name, fmtp=fmtp)
+    rate = coder.sample_rate
+    frames = [tones.tone((150 + 5 * n, 450, 1200, 2500), 20, rate) for n in range(16)]
+    numbers = itertools.count()
+    return lambda: coder.encode(frames[next(numbers) % 16])
+
+
+def decoded(name: str) -> Step:
+    coder = codec.create(name)
+    rate = coder.sample_rate
+    packets = [
+        coder.encode(tones.tone((150 + 5 * n, 450, 1200, 2500), 20, rate)) for n in range(16)
+    ]
+    numbers = itertools.count()
+    return lambda: coder.decode(packets[next(numbers) % 16])
+
+
+def listened(rate: int, frame: bytes) -> Step:
+    detector = DtmfDetector(rate)
+    return lambda: detector.process(frame)
+
+
+def coded() -> list[tuple[str, Step]]:
+    """What needs a library; Opus only where there is one."""
+    result = [("encode G.722", encoded("G722")), ("decode G.722", decoded("G722"))]
+    if "opus" in codec.names():
+        result += [
+            ("encode Opus", encoded("opus")),
+            ("encode Opus with FEC", encoded("opus", "useinbandfec=1")),
+            ("encode Opus for a wideband peer", encoded("opus", "maxplaybackrate=16000")),
+            ("decode Opus", decoded("opus")),
+        ]
+    return result
+
+
 def steps() -> list[tuple[str, Step]]:
     packetizer = RtpPacketizer(1, 2, 3)
     ulaw = bytes(range(160))
@@ -139,7 +177,16 @@ def steps() -> list[tuple[str, Step]]:
         ("resample 16 to 8 kHz", resampled(16000, 8000)),
         ("resample 8 to 24 kHz", resampled(8000, 24000)),
         ("resample 24 to 8 kHz", resampled(24000, 8000)),
+        ("resample 48 to 16 kHz", resampled(48000, 16000)),
+        ("resample 16 to 48 kHz", resampled(16000, 48000)),
+        ("resample 48 to 8 kHz", resampled(48000, 8000)),
+        ("resample 8 to 48 kHz", resampled(8000, 48000)),
         ("comfort noise", lambda: noise.generate(160)),
+        ("keys in the audio, silence, 8 kHz", listened(8000, bytes(320))),
+        ("keys in the audio, speech, 8 kHz", listened(8000, frame)),
+        ("keys in the audio, a key, 8 kHz", listened(8000, tones.dtmf("5", 20, 8000))),
+        ("keys in the audio, a key, 48 kHz", listened(48000, tones.dtmf("5", 20, 48000))),
+        *coded(),
     ]
 
 

@@ -11,10 +11,12 @@ The functions are those of libopus 1.0, whose binary interface has not changed s
 from __future__ import annotations
 
 import ctypes
+import sys
+from collections.abc import Iterator
 from ctypes import c_char_p, c_int, c_int32, c_void_p
 from functools import lru_cache
 
-import av._core
+import av  # noqa: F401  (its extension modules are looked through)
 
 APPLICATION_VOIP = 2048
 
@@ -70,12 +72,20 @@ class OpusLibrary:
 @lru_cache(maxsize=1)
 def load() -> OpusLibrary | None:
     """The library, looked for once."""
-    for name in (av._core.__file__, *_NAMES):
+    for name in (*_extensions(), *_NAMES):
         try:
             return OpusLibrary(ctypes.CDLL(name))
         except (OSError, AttributeError):
             continue
     return None
+
+
+def _extensions() -> Iterator[str]:
+    """The files of PyAV's extension modules that are loaded."""
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        if name.startswith("av.") and not file.endswith((".py", ".pyc")) and file:
+            yield file
 
 
 class OpusEncoder:
