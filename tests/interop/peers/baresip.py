@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,12 +18,13 @@ sip_listen 127.0.0.1:{sip_port}
 audio_player aubridge,sink
 audio_source aufile,{speaks}
 audio_alert aubridge,alert
-ausrc_srate 8000
-auplay_srate 8000
+ausrc_srate {rate}
+auplay_srate {rate}
 ausrc_channels 1
 auplay_channels 1
 module_path /usr/lib/baresip/modules
 module g711.so
+{modules}
 module aufile.so
 module aubridge.so
 module sndfile.so
@@ -41,19 +42,19 @@ rtp_timeout 60
 SILENCE_SECONDS = 90.0
 
 
-def silence(path: Path, seconds: float) -> Path:
-    """A mono 8 kHz WAV with nothing in it: the microphone of somebody who only listens."""
+def silence(path: Path, seconds: float, rate: int = 8000) -> Path:
+    """A mono WAV with nothing in it: the microphone of somebody who only listens."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(8000)
-        file.writeframes(bytes(2 * int(8000 * seconds)))
+        file.setframerate(rate)
+        file.writeframes(bytes(2 * int(rate * seconds)))
     return path
 
 
 class Baresip:
-    """One user agent. ``speaks`` is a mono 8 kHz WAV that is its microphone; the call ends where
-    the file ends."""
+    """One user agent. ``speaks`` is a mono WAV of ``rate`` Hz that is its microphone; the call ends
+    where the file ends. ``modules`` are loaded beside G.711 (``opus``, ``srtp``, …)."""
 
     def __init__(
         self,
@@ -64,6 +65,8 @@ class Baresip:
         account: str = "regint=0",
         auto_answer: bool = False,
         domain: str | None = None,
+        modules: Sequence[str] = (),
+        rate: int = 8000,
     ) -> None:
         binary = program("baresip", "baresip-core")
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +79,9 @@ class Baresip:
                 sip_port=self.sip_port,
                 control_port=control_port,
                 folder=folder,
-                speaks=speaks or silence(folder / "silence.wav", SILENCE_SECONDS),
+                speaks=speaks or silence(folder / "silence.wav", SILENCE_SECONDS, rate),
+                rate=rate,
+                modules="\n".join(f"module {name}.so" for name in modules),
                 rtp_first=rtp_first,
                 rtp_last=min(rtp_first + 40, 65534),
             )
