@@ -214,6 +214,10 @@ class MediaSession:
             return 0
         return round((self._clock.monotonic() - self._activated_at) * 1000)
 
+    @property
+    def person_away(self) -> bool:
+        return self._bridge.away
+
     def transcript(self, speaker: str, text: str, start_ms: int, end_ms: int) -> None:
         self._emit(TranscriptLine(self.session_id, speaker, text, start_ms, end_ms))
 

@@ -33,6 +33,7 @@ from ringback.voice.turns import (
     ReplyStarted,
     Turn,
     TurnEvent,
+    person_away,
     step,
 )
 
@@ -172,6 +173,8 @@ class HostedSession:
         if self._listener is not None and self._parts.gate is not None:
             voiced = self._parts.gate.is_speech(frame)
             self._listener.frame(frame)
+        if self._host.person_away:
+            self._turn = person_away(self._turn, now)
         self._advance(Frame(now, voiced, speaker.audible))
 
     def on_dtmf(self, digit: str, duration_ms: int) -> None:

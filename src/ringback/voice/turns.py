@@ -190,6 +190,11 @@ _IN_UTTERANCE = frozenset({_P.USER_SPEAKING, _P.ENDPOINTING})
 _SPEAKING = frozenset({_P.SPEAKING, _P.MAYBE_INTERRUPTED})
 
 
+def person_away(turn: Turn, now: int) -> Turn:
+    """The person is on hold at ``now``: their silence does not count."""
+    return replace(turn, quiet_since=now)
+
+
 def step(turn: Turn, event: TurnEvent, config: TurnConfig) -> tuple[Turn, tuple[Effect, ...]]:
     """The next state and what is to be done now, in order."""
     match event:

@@ -284,6 +284,25 @@ async def test_a_silent_caller_is_hung_up_after_the_timeout() -> None:
 
 
 @in_virtual_time
+async def test_the_silence_of_somebody_on_hold_does_not_count() -> None:
+    call = Call()
+    session = new_session(
+        call, stt=ScriptedStt(), model=ScriptedModel(), greeting="", silence_timeout=10
+    )
+    session.start()
+    await call.until(lambda: call.elapsed_ms >= 5_000)
+    call.bridge.on_hold = True
+    await call.until(lambda: call.elapsed_ms >= 55_000)
+    assert call.hang_ups == []
+    back = call.elapsed_ms
+    call.bridge.on_hold = False
+    await call.until(lambda: bool(call.hang_ups))
+    assert call.hang_ups == [EndReason.SILENCE]
+    assert 10_000 <= call.elapsed_ms - back <= 10_100
+    await call.over(session)
+
+
+@in_virtual_time
 async def test_the_longest_duration_ends_the_call() -> None:
     call = Call()
     session = new_session(call, stt=ScriptedStt(), model=ScriptedModel(), max_duration=12.5)

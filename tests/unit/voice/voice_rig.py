@@ -225,6 +225,10 @@ class Call:
     def elapsed_ms(self) -> int:
         return self._ticks * 20
 
+    @property
+    def person_away(self) -> bool:
+        return self.bridge.away
+
     def transcript(self, speaker: str, text: str, start_ms: int, end_ms: int) -> None:
         self.lines.append(Line(speaker, text, start_ms, end_ms))
 
