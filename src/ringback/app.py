@@ -47,6 +47,7 @@ from ringback.front.web import Services, web
 from ringback.media.local_plane import NATIVE_SAMPLE_RATE, LocalMediaPlane
 from ringback.media.pacer import PacerLoop
 from ringback.media.plane import MediaPlane
+from ringback.media.quality_metrics import QualityMetrics
 from ringback.media.recorder import RecorderThread
 from ringback.net.public_address import PublicAddress
 from ringback.net.resolver import Resolver
@@ -54,6 +55,7 @@ from ringback.net.rtp_ports import RtpPorts
 from ringback.net.sip_transport import Listen, SipTransportConfig
 from ringback.sip.endpoint import SipEndpoint
 from ringback.sip.endpoint_config import EndpointConfig
+from ringback.sip.session_timer import DEFAULT_MINIMUM
 from ringback.telephony.routing import DemoLine
 from ringback.telephony.service import Telephony
 from ringback.telephony.sip_directory import TrunkDirectory
@@ -101,11 +103,16 @@ def local_plane(foundation: Foundation, exits: AsyncExitStack) -> MediaPlane:
     ports = RtpPorts(settings.rtp_ports.first, settings.rtp_ports.last, clock=clock)
     pacer = PacerLoop(clock)
     voices = build_voice_factory()
+    metrics = foundation.metrics
     plane = LocalMediaPlane(
-        ports, ticker=pacer, clock=clock, recorder=RecorderThread(), voices=voices
+        ports,
+        ticker=pacer,
+        clock=clock,
+        recorder=RecorderThread(),
+        voices=voices,
+        observe=QualityMetrics(metrics).observe,
     )
     exits.push_async_callback(voices.stop)
-    metrics = foundation.metrics
     show_counters(metrics, "media", "Media of all calls.", lambda: asdict(plane.counters()))
     show_counters(metrics, "pacer", "The 20 ms clock.", lambda: asdict(pacer.counters))
     metrics.gauge_from("rtp_ports_in_use", "RTP port pairs in use.", lambda: ports.counters.in_use)
@@ -125,7 +132,12 @@ def sip_phone(foundation: Foundation, telephony: Telephony, plane: MediaPlane) -
         stun_server=(stun.host, stun.port) if stun else None,
     )
     endpoint = SipEndpoint(
-        EndpointConfig(user_agent=f"Ringback {__version__}"),
+        EndpointConfig(
+            user_agent=f"Ringback {__version__}",
+            transfers=True,
+            session_expires=settings.session_expires,
+            min_se=min(DEFAULT_MINIMUM, settings.session_expires),
+        ),
         addresses,
         lambda: secrets.token_hex(8),
         random.SystemRandom().random,

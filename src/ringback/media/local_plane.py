@@ -100,6 +100,7 @@ class LocalMediaPlane:
         total.add(self._closed_counters)
         for session in self._sessions.values():
             total.add(session.counters())
+        total.music_failures = self.music.failures
         return total
 
     # ---- events -----------------------------------------------------------------------------

@@ -65,6 +65,8 @@ class MediaCounters:
 
     recording_frames_dropped: int = 0
     recording_errors: int = 0
+    music_failures: int = 0
+    """Files of music on hold that could not be played; the node's own tune played instead."""
 
     def add(self, other: MediaCounters) -> None:
         for field in fields(self):

@@ -24,6 +24,7 @@ from ringback.media.plane import (
     OpenSession,
     RtpAddress,
     SessionOpened,
+    SessionReport,
     VoiceSpec,
 )
 from ringback.media.port import VoiceHost
@@ -108,7 +109,7 @@ class FakeVoice:
 class Node:
     """A plane with a clock that is moved by hand, and what it reported."""
 
-    def __init__(self) -> None:
+    def __init__(self, observe: Callable[[SessionReport], None] | None = None) -> None:
         self.clock = HandClock()
         self.ticker = HandTicker(self.clock)
         self.events: list[MediaEvent] = []
@@ -120,6 +121,7 @@ class Node:
             clock=self.clock,
             recorder=RecorderThread(),
             voices=self.make_voice,
+            observe=observe,
         )
         self.plane.subscribe(self._note)
         self._noted = asyncio.Event()
@@ -152,8 +154,8 @@ class Node:
 
 
 @contextlib.asynccontextmanager
-async def node() -> AsyncIterator[Node]:
-    made = Node()
+async def node(observe: Callable[[SessionReport], None] | None = None) -> AsyncIterator[Node]:
+    made = Node(observe)
     try:
         yield made
     finally:

@@ -211,7 +211,6 @@ def test_while_either_side_holds_no_rtp_is_expected(run: Run) -> None:
     run(main())
 
 
-@pytest.mark.requirement("call.refer-in")
 def test_another_leg_takes_the_place_and_everything_else_stays(run: Run, tmp_path: Path) -> None:
     async def main() -> None:
         async with node() as n, front_door(n.plane) as url:
@@ -245,7 +244,6 @@ def test_another_leg_takes_the_place_and_everything_else_stays(run: Run, tmp_pat
     run(main())
 
 
-@pytest.mark.requirement("media.port-drain")
 def test_the_ports_of_the_leg_that_went_are_given_back_once(run: Run) -> None:
     async def main() -> None:
         async with node() as n:
@@ -408,5 +406,24 @@ def test_the_report_has_the_figures_before_and_after_the_end(run: Run) -> None:
                 assert (report.packets_lost, report.remote_mos) == (5, None)
                 assert report.buffer_ms > 0
             assert n.plane.report("c1") is None
+
+    run(main())
+
+
+@pytest.mark.requirement("ops.quality-metrics")
+def test_who_watches_quality_sees_answered_calls_with_media_once(run: Run) -> None:
+    async def main() -> None:
+        seen: list[SessionReport] = []
+        async with node(seen.append) as n:
+            with phone_socket() as sock:
+                await n.open("never answered")
+                await n.open("never negotiated")
+                n.plane.activate("never negotiated")
+                await call(n, sock)
+                for name in ("never answered", "never negotiated"):
+                    await n.plane.close(name)
+                assert seen == []
+                report = await n.plane.close("c1")
+        assert seen == [report]
 
     run(main())
