@@ -20,6 +20,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from ringback.audio import codec
 from ringback.cli.client import ApiClient
 from ringback.cli.console import EXIT_FAILED, out
 from ringback.core.clock import SystemClock
@@ -249,6 +250,12 @@ async def voices(settings: Settings) -> AsyncIterator[Finding]:
             yield Finding(Level.GOOD, f"Voice {vendor.name}", vendor.caution or "installed")
 
 
+async def codecs(settings: Settings) -> AsyncIterator[Finding]:
+    for name, reason in codec.missing().items():
+        yield Finding(Level.NOTE, f"Codec {name}", "is not offered", reason)
+    yield Finding(Level.GOOD, "Codecs", ", ".join(codec.names()))
+
+
 # ---- trunks ---------------------------------------------------------------------------------
 
 
@@ -287,5 +294,6 @@ CHECKS: tuple[Check, ...] = (
     kernel_limits,
     disk,
     voices,
+    codecs,
     trunks,
 )
