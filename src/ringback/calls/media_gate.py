@@ -36,14 +36,17 @@ class MediaGate:
 
     async def open(self, request: OpenSession) -> SessionOpened:
         """As the plane, but raises ``Unavailable`` (code ``call_over``) for a call that is over
-        before its media is open."""
-        if self._live(request.session_id) is None:
+        before its media is open. A stand-in needs the call that it stands in for."""
+        call_id = request.stands_in_for or request.session_id
+        if self._live(call_id) is None:
             raise Unavailable("The call is over.", code="call_over")
         opened = await self._plane.open(replace(request, media_timeout=self._media_timeout))
-        entry = self._live(request.session_id)
+        entry = self._live(call_id)
         if entry is None:
             await self._plane.close(request.session_id)
             raise Unavailable("The call ended while its media was opened.", code="call_over")
+        if request.stands_in_for is not None:
+            return opened
         entry.media_open.set()
         self._plane.notify(request.session_id, call_state(entry.call))
         return opened

@@ -262,6 +262,13 @@ class Settings(GuardSettings):
     ring_timeout: float = Field(
         60.0, ge=1, le=600, description="Seconds until an unanswered inbound call is missed."
     )
+    session_expires: int = Field(
+        1800,
+        ge=0,
+        le=86_400,
+        description="Seconds until a call that nobody refreshes is over (RFC 4028), asked of every "
+        "phone and provider; a peer may have no fewer than 90. 0: calls are not refreshed.",
+    )
     media_timeout: float = Field(
         60.0, ge=1, le=3600, description="Seconds without audio packets until a call is ended."
     )

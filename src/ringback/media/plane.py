@@ -88,6 +88,9 @@ class OpenSession:
     bind_host: str = "0.0.0.0"
     media_timeout: float = 60.0
     """Seconds without RTP on an active, unheld session until ``MediaTimedOut``."""
+    stands_in_for: str | None = None
+    """The call (its session) whose leg this one's is to replace by ``take_leg``; ``None``: it is
+    the session of a call itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from ringback.connectors.contract import Cause
 from ringback.core.end_reason import EndReason
 from ringback.core.errors import ErrorKind
+from ringback.sip.events import Cancelled, EndCause, Ended, EndedBy, Failure, InviteFailed
+from ringback.sip.headers import Reason
 
 STATUS_REASONS: dict[int, EndReason] = {
     401: EndReason.NOT_ALLOWED,
@@ -107,3 +109,51 @@ def refusal(reason: EndReason) -> tuple[int, str]:
 
 def refusal_of_error(kind: ErrorKind) -> tuple[int, str]:
     return ERROR_STATUS.get(kind, (500, "Server Internal Error"))
+
+
+def cause_of_ending(event: InviteFailed | Cancelled | Ended, our_reason: EndReason | None) -> Cause:
+    """``our_reason`` is why we hung up, if we did."""
+    match event:
+        case Cancelled():
+            return Cause(EndReason.CALLER_CANCELLED, q850=q850_of(event.reasons))
+        case InviteFailed():
+            return _cause_of_failure(event, our_reason)
+        case _:
+            return _cause_of_end(event, our_reason)
+
+
+def _cause_of_failure(event: InviteFailed, our_reason: EndReason | None) -> Cause:
+    if our_reason is not None:
+        return Cause(our_reason, event.status, text=event.reason)
+    q850 = q850_of(event.reasons)
+    if event.failure is Failure.UNAUTHORIZED:
+        return Cause(EndReason.NOT_ALLOWED, event.status, q850, event.reason)
+    if event.failure in (Failure.TIMEOUT, Failure.UNREACHABLE) and event.response is None:
+        return Cause(EndReason.NETWORK_ERROR, event.status, q850, event.reason)
+    return cause_of_status(event.status, text_of(event.reasons) or event.reason, q850)
+
+
+_SIGNALLING_CAUSES = {
+    EndCause.ACK_TIMEOUT: EndReason.ACK_TIMEOUT,
+    EndCause.PRACK_TIMEOUT: EndReason.ACK_TIMEOUT,
+    EndCause.SESSION_EXPIRED: EndReason.SESSION_EXPIRED,
+}
+
+
+def _cause_of_end(event: Ended, our_reason: EndReason | None) -> Cause:
+    q850, text = q850_of(event.reasons), text_of(event.reasons)
+    if event.by is EndedBy.LOCAL:
+        return Cause(our_reason or EndReason.AGENT_HANGUP)
+    if event.cause in _SIGNALLING_CAUSES:
+        return Cause(_SIGNALLING_CAUSES[event.cause])
+    if event.by is EndedBy.REMOTE and event.cause is EndCause.BYE:
+        return Cause(EndReason.CALLER_HANGUP, q850=q850, text=text)
+    return Cause(EndReason.NETWORK_ERROR, q850=q850, text=text or event.cause.value)
+
+
+def q850_of(reasons: tuple[Reason, ...]) -> int | None:
+    return next((r.cause for r in reasons if r.protocol.upper() == "Q.850"), None)
+
+
+def text_of(reasons: tuple[Reason, ...]) -> str:
+    return next((r.text for r in reasons if r.text), "") or ""

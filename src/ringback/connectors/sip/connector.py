@@ -23,6 +23,7 @@ from ringback.connectors.sip.outbound import OutboundLeg
 from ringback.connectors.sip.registrations import Registrations
 from ringback.connectors.sip.stack import SipStack
 from ringback.connectors.sip.trace import TraceBook
+from ringback.connectors.sip.transfers import SipTransfers
 from ringback.core.end_reason import EndReason
 from ringback.core.errors import RingbackError, UpstreamFailed
 from ringback.media.plane import MediaPlane
@@ -37,6 +38,7 @@ from ringback.sip.events import (
     ResolveNeeded,
     ResponseReceived,
 )
+from ringback.sip.invite_session import InviteSession
 from ringback.sip.registration import RegistrationChanged
 from ringback.sip.transport import Hop
 from ringback.sip.uri import Uri, parse_host_port
@@ -54,7 +56,15 @@ class SipConnector:
     """
 
     platform = "sip"
-    capabilities = frozenset({Capability.AUDIO_IN, Capability.AUDIO_OUT, Capability.DTMF})
+    capabilities = frozenset(
+        {
+            Capability.AUDIO_IN,
+            Capability.AUDIO_OUT,
+            Capability.DTMF,
+            Capability.HOLD,
+            Capability.TRANSFER,
+        }
+    )
 
     def __init__(
         self,
@@ -77,6 +87,7 @@ class SipConnector:
         self._tasks: set[asyncio.Task[None]] = set()
         self._registrations = Registrations(directory, stack, self)
         self._trunk_addresses = TrunkAddresses(directory, self)
+        self._transfers = SipTransfers(directory, self, self._leg_of, bind_host)
         self._services: LegServices | None = None
         self._inbound: InboundCalls | None = None
 
@@ -85,9 +96,17 @@ class SipConnector:
     async def start(self, sink: CallSink) -> None:
         """Listen, then register. Raises ``StartupError`` when a port is taken."""
         self._services = LegServices(
-            self._stack, self._plane, sink, self._adopt, self._forget, trace=self._trace
+            self._stack,
+            self._plane,
+            sink,
+            self._adopt,
+            self._forget,
+            desk=self._transfers,
+            trace=self._trace,
         )
-        self._inbound = InboundCalls(self._directory, self._services, self._bind_host)
+        self._inbound = InboundCalls(
+            self._directory, self._services, self._bind_host, self._transfers
+        )
         guard = self._guard
         gate = guard.attach(self._stack.endpoint, self._calls_from) if guard else None
         await self._stack.start(self._on_event, self._trace.tap if self._trace else None, gate)
@@ -115,6 +134,7 @@ class SipConnector:
         await self._registrations.stop()
         if legs:
             await asyncio.sleep(FAREWELL_SECONDS)
+        await self._transfers.stop()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -169,6 +189,9 @@ class SipConnector:
         leg = InboundLeg(self._services, event.session)
         self._adopt(leg)
         self._spawn(self._inbound.take(event, leg, self.our_host(event.flow.hop)))
+
+    def _leg_of(self, session: InviteSession) -> SipLeg | None:
+        return self._legs.get(session.id)
 
     def _adopt(self, leg: SipLeg) -> None:
         if leg.session is None:

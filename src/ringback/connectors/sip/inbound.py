@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
+from typing import Protocol
 
 import structlog
 
 from ringback.connectors.contract import Cause, InboundOffer
 from ringback.connectors.sip.causes import refusal, refusal_of_error
-from ringback.connectors.sip.directory import InboundQuery, Refusal, Route, SipDirectory
+from ringback.connectors.sip.directory import (
+    InboundQuery,
+    Refusal,
+    Route,
+    SipDirectory,
+    TrunkAccount,
+)
 from ringback.connectors.sip.leg import LegServices, SipLeg, mismatch_of
+from ringback.connectors.sip.passed_headers import received_headers
+from ringback.connectors.sip.passport import claims_of
+from ringback.connectors.sip.takeover import Newcomer, Takeover
 from ringback.connectors.sip.terms import (
     caller_of,
     inbound_query,
     local_media,
-    passed_headers,
     possible_media,
     warning_of,
 )
@@ -73,6 +83,12 @@ class InboundLeg(SipLeg):
     async def reject(self, reason: EndReason) -> None:
         self._hang_up(reason, refusal(reason)[0])
 
+    def stand_in(self, old: SipLeg, takeover: Takeover) -> None:
+        """It is to take the place of ``old``, and reports to ``takeover`` until it has."""
+        self.call_id, self.media_id = old.call_id, takeover.media_id
+        self.account_id, self.trunk_id, self.terms = old.account_id, old.trunk_id, old.terms
+        self._services = replace(self._services, sink=takeover)
+
     def media_opened(self, media: LocalMedia, offer: SessionDescription | None) -> None:
         """Raises :class:`NotAcceptable` when nothing in ``offer`` can be agreed on."""
         negotiation = OfferAnswer(media, media.port)
@@ -91,10 +107,25 @@ class InboundLeg(SipLeg):
         self.media_refused()
 
 
+class Replacements(Protocol):
+    """Which calls may be replaced by whom (``transfers.py`` implements it)."""
+
+    def replaced_leg(self, event: IncomingInvite, route: Route | Refusal) -> SipLeg | Refusal: ...
+
+    def takeover(self, old: SipLeg, newcomer: Newcomer) -> Takeover: ...
+
+
 class InboundCalls:
     """Turns ``IncomingInvite`` events into calls, or into the refusal that each is owed."""
 
-    def __init__(self, directory: SipDirectory, services: LegServices, bind_host: str) -> None:
+    def __init__(
+        self,
+        directory: SipDirectory,
+        services: LegServices,
+        bind_host: str,
+        transfers: Replacements | None = None,
+    ) -> None:
+        self._transfers = transfers
         self._directory = directory
         self._services = services
         self._bind_host = bind_host
@@ -117,28 +148,77 @@ class InboundCalls:
             self._refuse(leg, 400, "Bad Request", f"unreadable: {error}")
             return
         route = await self._directory.route_inbound(query)
+        if event.replaced is not None and self._transfers is not None:
+            await self._replace(event, leg, route, our_host, self._transfers)
+            return
         if isinstance(route, Refusal):
             self._log_refusal(query, route)
             later = (("Retry-After", str(RETRY_AFTER)),) if route.status == 503 else ()
             self._refuse(leg, route.status, route.reason, route.detail, later)
             return
         leg.take_place(route.lease)
-        try:  # only now: a stranger's description is not worth reading
-            offer = SessionDescription.parse(event.sdp) if event.sdp is not None else None
-        except SdpTooLarge as error:
-            self._refuse(leg, 413, "Request Entity Too Large", str(error))
-            return
-        except SipError as error:
-            self._refuse(leg, 400, "Bad Request", f"unreadable: {error}")
-            return
         if not route.trusted:
             leg.confined_to = event.flow.hop.host
-        if not self._acceptable(leg, route, offer, our_host):
+        leg.account_id, leg.trunk_id, leg.terms = route.account_id, route.trunk_id, route
+        read, offer = self._read_offer(event, leg)
+        if read and self._acceptable(leg, route, offer, our_host):
+            await self._offer(event, leg, route, offer, our_host)
+
+    def _read_offer(
+        self, event: IncomingInvite, leg: InboundLeg
+    ) -> tuple[bool, SessionDescription | None]:
+        """Whether it can be read, and the offer. Not before it is known who calls: a stranger's
+        description is not worth reading."""
+        try:
+            return True, SessionDescription.parse(event.sdp) if event.sdp is not None else None
+        except SdpTooLarge as error:
+            self._refuse(leg, 413, "Request Entity Too Large", str(error))
+        except SipError as error:
+            self._refuse(leg, 400, "Bad Request", f"unreadable: {error}")
+        return False, None
+
+    async def _replace(
+        self,
+        event: IncomingInvite,
+        leg: InboundLeg,
+        route: Route | Refusal,
+        our_host: str,
+        transfers: Replacements,
+    ) -> None:
+        """An INVITE that wants the place of a call's leg (RFC 3891): answered at once."""
+        old = transfers.replaced_leg(event, route)
+        if isinstance(route, Route):
+            leg.take_place(route.lease)
+        if isinstance(old, Refusal) or old.terms is None:
+            status = old.status if isinstance(old, Refusal) else 481
+            reason = old.reason if isinstance(old, Refusal) else ""
+            self._refuse(leg, status, reason or None, "it replaces no call of its own")
             return
-        await self._offer(event, leg, route, offer, our_host)
+        read, offer = self._read_offer(event, leg)
+        if not read or not self._acceptable(leg, old.terms, offer, our_host):
+            return
+        takeover = transfers.takeover(old, Newcomer(*caller_of(event.request, True)))
+        takeover.new = leg
+        leg.stand_in(old, takeover)
+        try:
+            opened = await open_media(
+                self._services.plane, takeover.media_id, self._bind_host, old.call_id
+            )
+            leg.media_opened(local_media(our_host, opened, old.terms), offer)
+            await leg.accept()
+        except NotAcceptable as error:
+            leg.refuse_media(error)
+        except (RingbackError, SipError) as error:
+            log.warning("no media for a call that replaces", call_id=old.call_id, why=str(error))
+            leg.media_refused()
+            leg.give_up(EndReason.INTERNAL_ERROR)
 
     def _acceptable(
-        self, leg: InboundLeg, route: Route, offer: SessionDescription | None, our_host: str
+        self,
+        leg: InboundLeg,
+        route: Route | TrunkAccount,
+        offer: SessionDescription | None,
+        our_host: str,
     ) -> bool:
         """Refuse what can never be agreed on before anybody's phone rings."""
         if offer is None:
@@ -171,7 +251,8 @@ class InboundCalls:
                     auto_answer=route.auto_answer,
                     phone_number_id=route.phone_number_id,
                     trunk_id=route.trunk_id,
-                    headers=passed_headers(event.request),
+                    headers=received_headers(event.request),
+                    identity=claims_of(event.request),
                 ),
                 leg,
             )
@@ -196,7 +277,7 @@ class InboundCalls:
         self,
         leg: InboundLeg,
         status: int,
-        reason: str,
+        reason: str | None,
         detail: str,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
@@ -217,5 +298,8 @@ class InboundCalls:
         )
 
 
-async def open_media(plane: MediaPlane, call_id: str, bind_host: str) -> SessionOpened:
-    return await plane.open(OpenSession(call_id, bind_host))
+async def open_media(
+    plane: MediaPlane, media_id: str, bind_host: str, stands_in_for: str | None = None
+) -> SessionOpened:
+    """``stands_in_for`` is the call whose leg is to be replaced."""
+    return await plane.open(OpenSession(media_id, bind_host, stands_in_for=stands_in_for))

@@ -8,17 +8,28 @@ over exactly once, with the event that ends its SIP session.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
 
-from ringback.connectors.contract import CallSink, Cause, TracedMessage
-from ringback.connectors.sip.causes import cause_of_status
-from ringback.connectors.sip.directory import Lease
+from ringback.connectors.contract import (
+    CallSink,
+    Cause,
+    LegControl,
+    TracedMessage,
+    TransferResult,
+)
+from ringback.connectors.sip.causes import cause_of_ending
+from ringback.connectors.sip.directory import Lease, Route, TrunkAccount
+from ringback.connectors.sip.info_keys import InfoKeys
+from ringback.connectors.sip.refer_out import ReferOut
+from ringback.connectors.sip.reoffers import Reoffers
+from ringback.connectors.sip.takeover import Takeover
 from ringback.connectors.sip.terms import confined, dtmf_of_info, negotiated_audio, warning_of
 from ringback.connectors.sip.trace import TraceBook
 from ringback.core.end_reason import EndReason
+from ringback.core.errors import Conflict
 from ringback.media.plane import MediaPlane
 from ringback.sip.audio_stream import NotAcceptable
 from ringback.sip.endpoint import SipEndpoint
@@ -27,11 +38,9 @@ from ringback.sip.events import (
     Acked,
     Answered,
     Cancelled,
-    EndCause,
     Ended,
     EndedBy,
     Event,
-    Failure,
     InfoReceived,
     InviteFailed,
     OfferAnswered,
@@ -39,12 +48,19 @@ from ringback.sip.events import (
     OfferReceived,
     OfferWithdrawn,
     ProvisionalReceived,
+    ReferProgress,
+    ReferReceived,
+    RefreshDue,
+    RequestCompleted,
 )
-from ringback.sip.headers import Reason
+from ringback.sip.headers import NameAddr, Reason
+from ringback.sip.invite_session import Direction as CallDirection
 from ringback.sip.invite_session import InviteSession
 from ringback.sip.offer_answer import NegotiationState, OfferAnswer, StateError
+from ringback.sip.refer import ReferTo
+from ringback.sip.referral import Referral
 from ringback.sip.sdp import SessionDescription
-from ringback.sip.sdp_values import SdpTooLarge
+from ringback.sip.sdp_values import Direction, SdpTooLarge
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +88,21 @@ class SipDriver(Protocol):
         ...
 
 
+class TransferDesk(Protocol):
+    """What concerns more than one leg (``transfers.py`` implements it)."""
+
+    def follow(self, leg: SipLeg, referral: Referral) -> None:
+        """The far end of ``leg`` transfers us."""
+        ...
+
+    async def refer_to(
+        self, leg: SipLeg, target: str, replaces: LegControl | None
+    ) -> ReferTo | None:
+        """Where to send the far end of ``leg``; ``None`` where it cannot do it itself. Raises
+        ``InvalidRequest`` and ``Conflict`` as ``LegControl.transfer``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LegServices:
     """What every leg works with. ``adopt`` enters a leg, by its SIP session, into the connector's
@@ -82,6 +113,8 @@ class LegServices:
     sink: CallSink
     adopt: Callable[[SipLeg], None]
     forget: Callable[[SipLeg], None]
+    desk: TransferDesk | None = None
+    """Who follows REFERs; ``None``: nobody."""
     trace: TraceBook | None = None
     """Where the signalling of our calls is kept; ``None``: nowhere."""
 
@@ -103,6 +136,20 @@ class SipLeg:
         self._held = False
         self._our_reason: EndReason | None = None
         self._early_end: Cause | None = None
+        self.media_id = ""
+        """The media session of its audio: the call's, or its own until it takes over."""
+        self.account_id = ""
+        self.trunk_id: str | None = None
+        self.terms: TrunkAccount | Route | None = None
+        """What its trunk agreed to, for a leg that takes its place."""
+        self.takeover: Takeover | None = None
+        """Another leg that is about to take its place."""
+        self._end: Cause | None = None
+        """How its session ended, while another leg may still take its place."""
+        self._retired = False
+        self._reoffers = Reoffers(self)
+        self._refer = ReferOut()
+        self._keys = InfoKeys(self)
         self._mismatch = EndReason.CODEC_MISMATCH
         """Why the last answer could not be used."""
 
@@ -140,12 +187,66 @@ class SipLeg:
         if self.over:
             return
         self._our_reason = self._our_reason or reason
+        if self._end is not None:
+            self._end = Cause(reason)
+        if self.takeover is not None:
+            self.takeover.abort(reason)
         if self.session is None:
             self._finish(Cause(reason))
             return
         q850, text = Q850_CAUSES.get(reason, (16, "Normal call clearing"))
         now = self._services.driver.now()
         self.session.hang_up(status=status, reasons=(Reason("Q.850", q850, text),), now=now)
+        self._services.driver.pump()
+
+    @property
+    def services(self) -> LegServices:
+        return self._services
+
+    # ---- while it is answered ---------------------------------------------------------------
+
+    @property
+    def answered(self) -> bool:
+        """It is, and its session is not over."""
+        return self._answered and self.session is not None and not self.session.ended
+
+    async def hold(self) -> None:
+        await self._reoffers.turn(Direction.SENDONLY)
+
+    async def resume(self) -> None:
+        await self._reoffers.turn(Direction.SENDRECV)
+
+    async def send_dtmf(self, digits: str) -> None:
+        await self._keys.press(digits)
+
+    async def transfer(self, target: str, replaces: LegControl | None = None) -> TransferResult:
+        if not self.answered or self._services.desk is None:
+            raise Conflict("The call is not active.", code="call_not_active")
+        refer_to = await self._services.desk.refer_to(self, target, replaces)
+        if refer_to is None:
+            return TransferResult(False, True, 488, "The two calls are on different trunks")
+        result = self._refer.begin()
+        if self.session is None or not self.session.refer(
+            refer_to, referred_by=self.identity, now=self.now()
+        ):
+            self._refer.stop()
+            raise Conflict("The call cannot be transferred now.", code="transfer_in_progress")
+        self.pump()
+        return await result
+
+    @property
+    def identity(self) -> NameAddr | None:
+        """Who we are in the session."""
+        if self.session is None:
+            return None
+        invite = self.session.invite
+        mine = invite.from_ if self.session.direction is CallDirection.OUTBOUND else invite.to
+        return mine.without_tag()
+
+    def now(self) -> float:
+        return self._services.driver.now()
+
+    def pump(self) -> None:
         self._services.driver.pump()
 
     # ---- the SIP session's events -----------------------------------------------------------
@@ -161,14 +262,25 @@ class SipLeg:
                 self._on_acked(event)
             case OfferReceived():
                 self._on_offer(event)
-            case OfferWithdrawn() | OfferFailed():
+            case OfferWithdrawn():
                 self._rollback()
+            case OfferFailed():
+                self._rollback()
+                self._reoffers.settled(event)
             case OfferAnswered():
                 self._on_offer_answered(event)
             case InfoReceived():
                 self._on_info(event)
             case InviteFailed() | Cancelled() | Ended():
-                self._finish(self._cause(event))
+                self._on_ending(event)
+            case RefreshDue():
+                self._reoffers.refresh()
+            case RequestCompleted():
+                self._keys.completed(event)
+            case ReferProgress():
+                self._refer.progress(event)
+            case ReferReceived():
+                self._on_refer(event)
             case _:
                 log.debug("sip event without effect", sip_event=type(event).__name__)
 
@@ -215,8 +327,12 @@ class SipLeg:
     def _on_offer_answered(self, event: OfferAnswered) -> None:
         if event.sdp is not None and self._awaits_answer():
             self._take_answer(event.sdp)
-        if self._awaits_answer():
+        if self._awaits_answer() and self.session is not None:
             self._rollback()
+            unusable = OfferFailed(self.session, 488, "the answer cannot be used", None)
+            self._reoffers.settled(unusable)
+        else:
+            self._reoffers.settled(None)
 
     def _rollback(self) -> None:
         pending = (NegotiationState.LOCAL_OFFER, NegotiationState.REMOTE_OFFER)
@@ -225,7 +341,7 @@ class SipLeg:
 
     def _on_info(self, event: InfoReceived) -> None:
         key = dtmf_of_info(event.content_type, event.body)
-        if key is not None and not self.over:
+        if key is not None and not self.over and not self._retired:
             self._services.sink.leg_dtmf(self.call_id, *key)
 
     # ---- media ------------------------------------------------------------------------------
@@ -251,12 +367,12 @@ class SipLeg:
 
     def _apply_negotiated(self) -> None:
         result = self.negotiation.negotiated if self.negotiation else None
-        if result is None or not self.call_id:
+        if result is None or not self.media_id:
             return
         audio = negotiated_audio(result)
         if self.confined_to is not None:
             audio = confined(audio, self.confined_to)
-        self._services.plane.negotiate(self.call_id, audio)
+        self._services.plane.negotiate(self.media_id, audio)
         self._report_hold()
 
     def _report_hold(self) -> None:
@@ -265,14 +381,14 @@ class SipLeg:
         if not self._answered or result is None or result.held_by_remote == self._held:
             return
         self._held = result.held_by_remote
-        self._services.plane.set_hold(self.call_id, self._held)
+        self._services.plane.set_hold(self.media_id, self._held)
         self._services.sink.leg_held(self.call_id, self._held)
 
     # ---- reporting --------------------------------------------------------------------------
 
     def bind(self, call_id: str) -> bool:
         """The call has its id. ``False`` when the far end gave up meanwhile: reported now."""
-        self.call_id = call_id
+        self.call_id = self.media_id = call_id
         if self._services.trace is not None and self.session is not None:
             self._services.trace.adopt(self.session.call_id, call_id)
         if self._early_end is not None:
@@ -290,57 +406,64 @@ class SipLeg:
             self._services.sink.leg_answered(self.call_id)
             self._report_hold()
 
-    def _cause(self, event: InviteFailed | Cancelled | Ended) -> Cause:
-        match event:
-            case Cancelled():
-                return Cause(EndReason.CALLER_CANCELLED, q850=q850_of(event.reasons))
-            case InviteFailed():
-                return self._failure_cause(event)
-            case _:
-                return self._ended_cause(event)
-
-    def _failure_cause(self, event: InviteFailed) -> Cause:
-        if self._our_reason is not None:
-            return Cause(self._our_reason, event.status, text=event.reason)
-        q850 = q850_of(event.reasons)
-        if event.failure is Failure.UNAUTHORIZED:
-            return Cause(EndReason.NOT_ALLOWED, event.status, q850, event.reason)
-        if event.failure in (Failure.TIMEOUT, Failure.UNREACHABLE) and event.response is None:
-            return Cause(EndReason.NETWORK_ERROR, event.status, q850, event.reason)
-        return cause_of_status(event.status, text_of(event.reasons) or event.reason, q850)
-
-    def _ended_cause(self, event: Ended) -> Cause:
-        q850, text = q850_of(event.reasons), text_of(event.reasons)
-        if event.by is EndedBy.LOCAL:
-            return Cause(self._our_reason or EndReason.AGENT_HANGUP)
-        if event.cause is EndCause.ACK_TIMEOUT:
-            return Cause(EndReason.ACK_TIMEOUT)
-        if event.by is EndedBy.REMOTE and event.cause is EndCause.BYE:
-            return Cause(EndReason.CALLER_HANGUP, q850=q850, text=text)
-        return Cause(EndReason.NETWORK_ERROR, q850=q850, text=text or event.cause.value)
+    def _on_ending(self, event: InviteFailed | Cancelled | Ended) -> None:
+        if isinstance(event, Ended) and event.by is EndedBy.REMOTE:
+            self._refer.hung_up()
+        self._finish(cause_of_ending(event, self._our_reason))
 
     def _finish(self, cause: Cause) -> None:
         if self.over:
             return
-        self.over = True
         self.give_back()
+        self._reoffers.stop()
+        self._refer.stop()
+        self._keys.stop()
+        if self.takeover is not None and not self.takeover.over:
+            self._end = cause  # another leg may still go on with the call
+            return
+        self.over = True
         self._services.forget(self)
+        if self._retired:
+            return
         if self.call_id:
-            if self._services.trace is not None:
+            if self._services.trace is not None and self.media_id == self.call_id:
                 self._services.trace.finish(self.call_id)
             self._services.sink.leg_ended(self.call_id, cause)
         else:
             self._early_end = cause
 
+    # ---- another leg in its place -----------------------------------------------------------
+
+    def retire(self) -> None:
+        """Another leg has the call and its audio: report nothing more."""
+        self._retired = True
+        self.media_id = ""
+        self.takeover = None
+        if self._end is not None:
+            self._finish(self._end)
+
+    def takeover_failed(self) -> None:
+        """The call goes on with this leg, or ends as this leg did."""
+        self.takeover = None
+        if self._end is not None:
+            self._finish(self._end)
+
+    def settle(self, call_id: str, sink: CallSink) -> None:
+        """It has taken over: from now on it is the leg of ``call_id`` and reports to ``sink``."""
+        self.call_id = self.media_id = call_id
+        self._services = replace(self._services, sink=sink)
+
+    def give_up(self, reason: EndReason) -> None:
+        """End the leg, whatever its state."""
+        self._hang_up(reason)
+
+    def _on_refer(self, event: ReferReceived) -> None:
+        if self._services.desk is not None and not self._retired:
+            self._services.desk.follow(self, event.referral)
+        else:
+            event.referral.reject(603, now=self.now())
+
 
 def mismatch_of(error: NotAcceptable) -> EndReason:
     """What an offer or answer that agrees on nothing ends a call with."""
     return EndReason.ENCRYPTION_FAILED if error.encryption else EndReason.CODEC_MISMATCH
-
-
-def q850_of(reasons: tuple[Reason, ...]) -> int | None:
-    return next((r.cause for r in reasons if r.protocol.upper() == "Q.850"), None)
-
-
-def text_of(reasons: tuple[Reason, ...]) -> str:
-    return next((r.text for r in reasons if r.text), "") or ""

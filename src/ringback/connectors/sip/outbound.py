@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import structlog
@@ -13,9 +13,11 @@ from ringback.connectors.contract import Cause, DialRequest
 from ringback.connectors.sip.directory import OutboundRoute, TrunkAccount
 from ringback.connectors.sip.inbound import open_media
 from ringback.connectors.sip.leg import LegServices, SipLeg, mismatch_of
+from ringback.connectors.sip.passed_headers import sent_headers
 from ringback.connectors.sip.terms import local_media
 from ringback.core.end_reason import EndReason
 from ringback.core.errors import RingbackError
+from ringback.media.plane import SessionOpened
 from ringback.sip.audio_stream import NotAcceptable
 from ringback.sip.authentication import Credentials
 from ringback.sip.events import Answered, ProvisionalReceived, Redirected
@@ -43,6 +45,16 @@ class HopFinder(Protocol):
     def our_host(self, hop: Hop) -> str: ...
 
 
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """What a leg that is to take another's place has of its own: the media session, the exact
+    address to call (``None``: by the route), and header fields."""
+
+    media_id: str
+    target: Uri | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
 class OutboundLeg(SipLeg):
     """Dials over a trunk. ``start`` returns at once; everything else is reported to the sink."""
 
@@ -53,9 +65,14 @@ class OutboundLeg(SipLeg):
         route: OutboundRoute,
         hops: HopFinder,
         bind_host: str,
+        stand_in: StandIn | None = None,
     ) -> None:
         super().__init__(services)
         self.call_id = request.call_id
+        self.media_id = stand_in.media_id if stand_in is not None else request.call_id
+        self.account_id, self.trunk_id = request.account_id, route.trunk.id
+        self.terms = route.trunk
+        self._stand_in = stand_in
         self._request = request
         self._route = route
         self.lease = route.lease
@@ -82,7 +99,7 @@ class OutboundLeg(SipLeg):
         try:
             hops = await self._hops.trunk_hops(trunk)
             our_host = self._hops.our_host(hops[0])
-            opened = await open_media(self._services.plane, self.call_id, self._bind_host)
+            opened = await self._open_media()
         except RingbackError as error:
             log.warning("cannot dial", call_id=self.call_id, trunk=trunk.id, why=error.message)
             upstream = error.kind.value == "upstream"
@@ -104,11 +121,19 @@ class OutboundLeg(SipLeg):
         self._services.adopt(self)
         driver.pump()
 
+    async def _open_media(self) -> SessionOpened:
+        instead = self.call_id if self._stand_in is not None else None
+        return await open_media(self._services.plane, self.media_id, self._bind_host, instead)
+
     def _invite(self, trunk: TrunkAccount, sdp: bytes) -> InviteRequest:
         target = dial_uri(trunk, self._route.user)
         caller = self._route.caller_id
         identity = dial_uri(trunk, caller or trunk.username or "ringback", with_port=False)
-        headers = (("P-Asserted-Identity", f"<{identity}>"),) if caller else ()
+        asserted = (("P-Asserted-Identity", f"<{identity}>"),) if caller else ()
+        headers = (*asserted, *sent_headers(self._request.headers))
+        if self._stand_in is not None:
+            target = self._stand_in.target or target
+            headers = (*headers, *self._stand_in.headers)
         return InviteRequest(
             target=target,
             from_=NameAddr(uri=identity),

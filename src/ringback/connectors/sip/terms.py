@@ -34,10 +34,7 @@ CONTACT_TOKEN = "line"
 
 KNOWN_CODECS: Mapping[str, Codec] = {"opus": OPUS, "G722": G722, "PCMA": PCMA, "PCMU": PCMU}
 
-MAX_PASSED_HEADERS = 20
-MAX_PASSED_HEADER_LENGTH = 512
 DEFAULT_INFO_DTMF_MS = 160
-_PASSED_HEADER = re.compile(r"(?i)(x-[a-z0-9-]+|diversion)$")
 _NUMBER = re.compile(r"\+?[0-9][0-9().\s-]{2,}$")
 _SIGNAL = re.compile(rb"(?im)^\s*signal\s*=\s*([0-9a-d*#]|1[01])\s*$")
 _DURATION = re.compile(rb"(?im)^\s*duration\s*=\s*([0-9]{1,5})\s*$")
@@ -137,17 +134,6 @@ def caller_of(request: Request, trusted: bool) -> tuple[str, str]:
     chosen = identity or request.from_
     number = tidy_number(user_of(chosen.uri)) or str(chosen.uri)
     return number, chosen.display or request.from_.display or ""
-
-
-def passed_headers(request: Request) -> dict[str, str]:
-    """The headers an agent may see, bounded in number and length."""
-    found: dict[str, str] = {}
-    for name, value in request.headers.items():
-        if len(found) == MAX_PASSED_HEADERS:
-            break
-        if _PASSED_HEADER.match(name) and len(value) <= MAX_PASSED_HEADER_LENGTH:
-            found.setdefault(name, value)
-    return found
 
 
 def dtmf_of_info(content_type: str, body: bytes) -> tuple[str, int] | None:

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from ringback.connectors.sip.passed_headers import MAX_PASSED_HEADERS, received_headers
 from ringback.connectors.sip.terms import (
-    MAX_PASSED_HEADERS,
     caller_of,
     codecs_of,
     confined,
     dtmf_of_info,
     inbound_query,
-    passed_headers,
     tidy_number,
 )
 from ringback.media.plane import NegotiatedAudio, RtpAddress
@@ -75,9 +74,11 @@ def test_numbers_lose_their_punctuation_and_names_stay(user: str, tidy: str) -> 
 @pytest.mark.requirement("call.x-headers", "call.diversion")
 def test_only_headers_meant_for_others_are_passed_on_and_not_too_many() -> None:
     many = "".join(f"X-{n}: {n}\r\n" for n in range(MAX_PASSED_HEADERS + 5))
-    found = passed_headers(invite("Diversion: <sip:+331@p.test>\r\nX-Long: " + "y" * 600 + "\r\n"))
+    found = received_headers(
+        invite("Diversion: <sip:+331@p.test>\r\nX-Long: " + "y" * 600 + "\r\n")
+    )
     assert found == {"Diversion": "<sip:+331@p.test>"}
-    assert len(passed_headers(invite(many))) == MAX_PASSED_HEADERS
+    assert len(received_headers(invite(many))) == MAX_PASSED_HEADERS
 
 
 @pytest.mark.requirement("media.dtmf-info")
