@@ -83,10 +83,13 @@ class PublicAddress:
         if self._stun_server is not None:
             host, port = self._stun_server
             try:
-                self.external_ip = (await query(host, port, within=within)).host
-                self.stun_failure = None
+                seen = (await query(host, port, within=within)).host
             except StunFailed as error:
                 self.stun_failure = error.message
+            else:
+                self.stun_failure = _not_public(seen)
+                if self.stun_failure is None:
+                    self.external_ip = seen
         self._networks = self._read_networks()
         if self.external_ip != before:
             self._peers.clear()
@@ -127,3 +130,14 @@ class PublicAddress:
             return self._bind_host
         found = self._local_address_towards(peer)
         return found or self.external_ip or ("::1" if version == 6 else "127.0.0.1")
+
+
+def _not_public(seen: str) -> str | None:
+    """Why what a STUN server saw is not our address on the internet; ``None``: it may be."""
+    address = ipaddress.ip_address(seen)
+    if not (is_private(address) or address.is_unspecified or address.is_multicast):
+        return None
+    return (
+        f"The STUN server sees us at {seen}, which is no public address: it is on our side of "
+        "the NAT, or there is none."
+    )

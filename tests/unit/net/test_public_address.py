@@ -246,3 +246,19 @@ def test_ipv6_networks_are_read_without_default_multicast_and_link_local() -> No
         ]
     )
     assert routes.parse_ipv6_routes(text) == [ipaddress.ip_network("2001:db8:0:1::/64")]
+
+
+@pytest.mark.requirement("trunk.public-address")
+@pytest.mark.parametrize("seen", ["10.1.2.3", "127.0.0.1", "0.0.0.0", "224.0.0.1", "fd00::1"])
+def test_what_stun_sees_on_our_side_of_the_nat_is_not_public(
+    monkeypatch: pytest.MonkeyPatch, seen: str
+) -> None:
+    async def answer(host: str, port: int, *, within: float) -> MappedAddress:
+        return MappedAddress(seen, 4000)
+
+    monkeypatch.setattr(module, "query", answer)
+    addresses = PublicAddress(clock=ManualClock(), stun_server=("stun.example.com", 3478))
+    assert asyncio.run(addresses.discover()) is False
+    assert addresses.external_ip is None
+    assert addresses.stun_failure is not None
+    assert seen in addresses.stun_failure
