@@ -6,12 +6,12 @@ import pytest
 
 from ringback.audio import opus_library
 from ringback.cli.doctor import Finding, Level, codecs
-from ringback.core.settings import Settings
+from ringback.core.settings import load_settings
 
 
 def findings() -> list[Finding]:
     async def collect() -> list[Finding]:
-        return [finding async for finding in codecs(Settings())]
+        return [finding async for finding in codecs(load_settings())]
 
     return asyncio.run(collect())
 
