@@ -25,9 +25,8 @@ def speech(n: int) -> bytes:
     return bytes((n * 7 + k * k) & 0xFF for k in range(160))
 
 
-def rtp(n: int, ssrc: int, payload_type: int = 0) -> bytes:
-    header = struct.pack("!BBHII", 0x80, payload_type, 1000 + n, 160 * n, ssrc)
-    return header + speech(n)
+def rtp(n: int, ssrc: int, payload_type: int, payload: bytes) -> bytes:
+    return struct.pack("!BBHII", 0x80, payload_type, 1000 + n, 160 * n, ssrc) + payload
 
 
 class MediaLeg:
@@ -47,6 +46,8 @@ class MediaLeg:
         self._remote: Address = (LOCALHOST, 9)
         self._heard: asyncio.Queue[bytes] = asyncio.Queue()
         self.reports: asyncio.Queue[bytes] = asyncio.Queue()
+        self.speak = speech
+        """Payload of the n-th packet that it sends, 20 ms of PCMU."""
         self._sent = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -71,7 +72,8 @@ class MediaLeg:
 
     def send(self, payload_type: int = 0) -> None:
         self._sent += 1
-        self.endpoint.send_rtp(rtp(self._sent, self.ssrc, payload_type), self._remote)
+        packet = rtp(self._sent, self.ssrc, payload_type, self.speak(self._sent))
+        self.endpoint.send_rtp(packet, self._remote)
 
     def send_report(self, *, mux: bool = False) -> None:
         report = struct.pack("!BBHIIIIII", 0x80, 200, 6, self.ssrc, 1, 2, 3, self._sent, 160)
@@ -90,6 +92,11 @@ class MediaLeg:
                 number = int.from_bytes(data[2:4], "big") - 1000
                 if data[12:] == speech(number) and other_ssrc in (None, _ssrc(data)):
                     count -= 1
+
+    async def packets(self, count: int) -> list[bytes]:
+        """The next ones, as the leg gets them. Raises ``TimeoutError``."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            return [await self._heard.get() for _ in range(count)]
 
     def _tick(self) -> None:
         self.endpoint.tick(self._clock.monotonic())
