@@ -239,7 +239,9 @@ def _scan_all(scanner: Scanner) -> list[tuple[str, AuthParams, str]]:
             if not scanner.accept("="):
                 following = name
                 break
-            pairs.append((name, _scan_value(scanner)))
+            value = _scan_value(scanner)
+            if not token68:  # RFC 9110 11.4: either the one or the other
+                pairs.append((name, value))
             _skip_commas(scanner)
         found.append((scheme, AuthParams(tuple(pairs)), token68))
         if following is None:
