@@ -7,6 +7,7 @@ run() {
     .venv/bin/python "$@"
 }
 run bench/audio_path.py
+run bench/srtp_path.py
 run bench/gateway_calls.py --calls 100 --seconds 15
 run bench/sipp_calls.py --rate 50 --seconds 20
 run bench/local_stt.py

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ringback.calls import states as call
+from ringback.media import protection
 from ringback.sip import (
     offer_answer,
     refer_states,
@@ -103,6 +104,13 @@ def page() -> str:
         )
     )
     parts += [diagram(title, source, edges) for title, source, edges in SIP_TABLES]
+    parts.append(
+        diagram(
+            "The protection of a leg's media (RFC 4568, 5764)",
+            "src/ringback/media/protection.py",
+            named(protection.TRANSITIONS),
+        )
+    )
     parts.append(
         diagram(
             "Offer and answer (RFC 3264)",

@@ -268,10 +268,11 @@ class LocalMediaPlane:
 
 
 def _identity() -> RtpIdentity:
-    """Random, as RFC 3550 sections 5.1 and 8.1 and RFC 7022 section 4.2 want it."""
+    """Random, as RFC 3550 sections 5.1 and 8.1 and RFC 7022 section 4.2 want it. The sequence
+    begins in the lower half: a lost first packet must not hide a roll-over from SRTP."""
     return RtpIdentity(
         ssrc=secrets.randbits(32),
-        sequence=secrets.randbits(16),
+        sequence=secrets.randbits(15),
         timestamp=secrets.randbits(32),
         cname=secrets.token_urlsafe(12).encode("ascii"),
     )
