@@ -70,7 +70,7 @@ def delay_impairment(delay_ms: float) -> float:
     if delay_ms <= _LEAST_PERCEIVED_DELAY_MS:
         return 0.0
     x = math.log2(delay_ms / _LEAST_PERCEIVED_DELAY_MS)
-    return 25.0 * ((1 + x**6) ** (1 / 6) - 3 * (1 + (x / 3) ** 6) ** (1 / 6) + 2)
+    return 25.0 * (math.pow(1 + x**6, 1 / 6) - 3 * math.pow(1 + (x / 3) ** 6, 1 / 6) + 2)
 
 
 def loss_impairment(codec: Impairment, loss: float, burst_ratio: float = 1.0) -> float:

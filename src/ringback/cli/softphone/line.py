@@ -14,7 +14,7 @@ from ringback.connectors.sip.directory import (
     Route,
     TrunkAccount,
 )
-from ringback.core.errors import InvalidRequest, NotConfigured, Unavailable
+from ringback.core.errors import Forbidden, InvalidRequest, NotConfigured, Unavailable
 from ringback.sip.errors import SipError
 from ringback.sip.uri import Uri
 
@@ -139,6 +139,12 @@ class CallProgress:
 
     def leg_dtmf(self, call_id: str, digit: str, duration_ms: int) -> None:
         self.on_news(f"key {digit}")
+
+    async def leg_transfer_requested(self, call_id: str, target: str) -> None:
+        raise Forbidden("This phone does not follow transfers.", code="transfer_refused")
+
+    def leg_replaced(self, call_id: str, leg: LegControl, remote: str, name: str) -> None:
+        self.on_news(f"now with {name or remote}")
 
     def leg_ended(self, call_id: str, cause: Cause) -> None:
         self.cause = cause
