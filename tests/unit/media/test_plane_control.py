@@ -49,9 +49,12 @@ class Phone:
     def send(self, level: int, frames: int = 1) -> None:
         samples = self.codec.sample_rate // 50
         for _ in range(frames):
-            payload = self.codec.encode(struct.pack(f"<{samples}h", *[level] * samples))
-            data = self.rtp.pack(self.number, payload, self.codec.clock_rate // 50)
-            self.sock.sendto(data, self.gateway)
+            self.send_pcm(struct.pack(f"<{samples}h", *[level] * samples))
+
+    def send_pcm(self, frame: bytes) -> None:
+        payload = self.codec.encode(frame)
+        data = self.rtp.pack(self.number, payload, self.codec.clock_rate // 50)
+        self.sock.sendto(data, self.gateway)
 
     def hears(self) -> list[np.ndarray[tuple[int], np.dtype[np.int16]]]:
         heard: list[np.ndarray[tuple[int], np.dtype[np.int16]]] = []
@@ -339,7 +342,15 @@ def test_released_agents_leave_and_the_people_go_on(run: Run) -> None:
 
 
 @pytest.mark.requirement("media.wideband")
-def test_wideband_reaches_the_agent_as_wideband_and_the_stream_is_told(run: Run) -> None:
+@pytest.mark.parametrize(
+    ("name", "number", "rate", "hz"), [("G722", 9, 16_000, 5500), ("opus", 96, 48_000, 9000)]
+)
+def test_wideband_reaches_the_agent_as_wideband_and_the_stream_is_told(
+    run: Run, name: str, number: int, rate: int, hz: int
+) -> None:
+    if name not in codec.names():
+        pytest.skip(codec.missing()[name])
+
     async def main() -> None:
         async with node() as n, front_door(n.plane) as url:
             with phone_socket() as sock:
@@ -349,22 +360,21 @@ def test_wideband_reaches_the_agent_as_wideband_and_the_stream_is_told(run: Run)
                 async with websockets.connect(url) as ws:
                     await ws.send(json.dumps({"type": "audio_config", "receive": True}))
                     assert (await receive(ws))["sample_rate"] == 8000
-                    wide = Phone(sock, opened.rtp_port, "G722", 9)
-                    n.plane.negotiate("c1", audio(sock.getsockname()[1], number=9, codec="G722"))
+                    wide = Phone(sock, opened.rtp_port, name, number)
+                    n.plane.negotiate("c1", audio(sock.getsockname()[1], number, name))
                     told = await receive(ws)
-                    assert (told["type"], told["sample_rate"]) == ("audio_config", 16000)
-                    assert told["native_sample_rate"] == 16000
-                    tone = tones.sine(5500, 600, 16000)
+                    assert (told["type"], told["sample_rate"]) == ("audio_config", rate)
+                    assert told["native_sample_rate"] == rate
+                    tone, frame = tones.sine(hz, 600, rate), rate // 25
                     heard = b""
-                    for at in range(0, len(tone), 640):
-                        data = wide.rtp.pack(9, wide.codec.encode(tone[at : at + 640]), 160)
-                        sock.sendto(data, wide.gateway)
+                    for at in range(0, len(tone), frame):
+                        wide.send_pcm(tone[at : at + frame])
                         await datagrams_read()
                         n.ticker.run(0.02)
                         heard += bytes(await ws.recv())  # type: ignore[arg-type]
-                    tail = heard[-8000:]
-                    assert tones.goertzel(tail, 5500, 16000) > -26
-                    assert tones.goertzel(tail, 2500, 16000) < -50
+                    tail = heard[-10 * frame :]
+                    assert tones.goertzel(tail, hz, rate) > -26
+                    assert tones.goertzel(tail, hz / 2, rate) < -50
 
     run(main())
 
