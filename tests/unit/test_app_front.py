@@ -38,7 +38,9 @@ def test_the_account_says_what_works_and_how_much_is_in_use(tmp_path: Path) -> N
         assert account["features"]["text_chat"] == "not_available"
         assert account["features_note"]
         assert account["platforms"]["sip"]["status"] == "not_configured"
-        assert account["platforms"]["sip"]["capabilities"] == ["audio_in", "audio_out", "dtmf"]
+        assert account["platforms"]["sip"]["capabilities"] == [
+            *("audio_in", "audio_out", "dtmf", "hold", "transfer")
+        ]
         assert account["platforms"]["sip"]["files"] is False
         assert account["concurrent_calls"] == {"active": 0, "limit": 1000}
         assert account["identities"]["sip"] == {"agent": [], "operator": []}
