@@ -40,6 +40,7 @@ from ringback.core.paging import Page, PageRequest
 from ringback.media.plane import MediaPlane
 
 DTMF_DIGITS = re.compile(r"[0-9A-D*#,]{1,64}")
+AUTO = "auto"
 INFO = "info"
 ACCEPT_WAIT_SECONDS = 3.0
 """How long ``accept`` waits for the far end to have the answer, and a list for the last records."""
@@ -255,6 +256,8 @@ class CallService:
                 code="invalid_digits",
                 field="digits",
             )
+        if method == AUTO and entry.leg is not None:
+            method = entry.leg.dtmf_method
         if method == INFO and entry.leg is not None:
             await entry.leg.send_dtmf(digits)
         else:

@@ -140,6 +140,12 @@ class LegControl(Protocol):
         """
         ...
 
+    @property
+    def dtmf_method(self) -> str:
+        """How keys are to be sent unless somebody asks for a way: ``auto``, ``rtp``, ``inband``, or
+        ``info`` for ``send_dtmf``."""
+        ...
+
     async def send_dtmf(self, digits: str) -> None:
         """Press keys by signalling (SIP INFO), one after another. Raises ``UpstreamFailed`` (code
         ``dtmf_refused``) where the far end takes none."""

@@ -102,6 +102,7 @@ class FakeLeg:
         self.obliging = obliging
         self.media_open = asyncio.Event()
         self.told: list[str] = []
+        self.preferred_keys = "auto"
         self.failing: Exception | None = None
         self.over = False
         self.transferred: asyncio.Future[TransferResult] = asyncio.Future()
@@ -135,6 +136,10 @@ class FakeLeg:
         self._tell(f"transfer {target}")
         self.replaced = replaces
         return await self.transferred
+
+    @property
+    def dtmf_method(self) -> str:
+        return self.preferred_keys
 
     async def send_dtmf(self, digits: str) -> None:
         self._tell(f"send_dtmf {digits}")

@@ -26,6 +26,7 @@ from ringback.connectors.sip.terms import (
     caller_of,
     inbound_query,
     local_media,
+    new_session_id,
     possible_media,
     warning_of,
 )
@@ -91,7 +92,7 @@ class InboundLeg(SipLeg):
 
     def media_opened(self, media: LocalMedia, offer: SessionDescription | None) -> None:
         """Raises :class:`NotAcceptable` when nothing in ``offer`` can be agreed on."""
-        negotiation = OfferAnswer(media, media.port)
+        negotiation = OfferAnswer(media, new_session_id())
         if offer is not None:
             negotiation.receive_offer(offer)
         self.negotiation = negotiation

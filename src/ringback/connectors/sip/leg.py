@@ -21,7 +21,7 @@ from ringback.connectors.contract import (
     TransferResult,
 )
 from ringback.connectors.sip.causes import cause_of_ending
-from ringback.connectors.sip.directory import Lease, Route, TrunkAccount
+from ringback.connectors.sip.directory import DtmfMode, Lease, Route, TrunkAccount
 from ringback.connectors.sip.info_keys import InfoKeys
 from ringback.connectors.sip.refer_out import ReferOut
 from ringback.connectors.sip.reoffers import Reoffers
@@ -216,6 +216,10 @@ class SipLeg:
     async def resume(self) -> None:
         await self._reoffers.turn(Direction.SENDRECV)
 
+    @property
+    def dtmf_method(self) -> str:
+        return self.terms.dtmf_mode.value if self.terms is not None else DtmfMode.AUTO.value
+
     async def send_dtmf(self, digits: str) -> None:
         await self._keys.press(digits)
 
@@ -369,7 +373,7 @@ class SipLeg:
         result = self.negotiation.negotiated if self.negotiation else None
         if result is None or not self.media_id:
             return
-        audio = negotiated_audio(result)
+        audio = negotiated_audio(result, events=self.dtmf_method != DtmfMode.INBAND)
         if self.confined_to is not None:
             audio = confined(audio, self.confined_to)
         self._services.plane.negotiate(self.media_id, audio)

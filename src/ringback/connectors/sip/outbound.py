@@ -14,7 +14,7 @@ from ringback.connectors.sip.directory import OutboundRoute, TrunkAccount
 from ringback.connectors.sip.inbound import open_media
 from ringback.connectors.sip.leg import LegServices, SipLeg, mismatch_of
 from ringback.connectors.sip.passed_headers import sent_headers
-from ringback.connectors.sip.terms import local_media
+from ringback.connectors.sip.terms import local_media, new_session_id
 from ringback.core.end_reason import EndReason
 from ringback.core.errors import RingbackError
 from ringback.media.plane import SessionOpened
@@ -108,7 +108,7 @@ class OutboundLeg(SipLeg):
             return
         if self.over:
             return
-        self.negotiation = OfferAnswer(local_media(our_host, opened, trunk), opened.rtp_port)
+        self.negotiation = OfferAnswer(local_media(our_host, opened, trunk), new_session_id())
         try:
             offer = self.negotiation.offer()
         except NotAcceptable as error:

@@ -61,6 +61,12 @@ def local_media(host: str, opened: SessionOpened, terms: TrunkAccount | Route) -
     )
 
 
+def new_session_id() -> int:
+    """The number in ``o=`` by which a peer tells one description's author from another (RFC 8866
+    5.2); far below what fits into 64 bits, for peers that count in signed ones."""
+    return secrets.randbits(53)
+
+
 def possible_media(host: str, terms: TrunkAccount | Route) -> LocalMedia:
     """As :func:`local_media` before there is a media session, to judge an offer by."""
     return local_media(host, SessionOpened("", 9, 10, _SOME_FINGERPRINT), terms)
@@ -147,14 +153,16 @@ def dtmf_of_info(content_type: str, body: bytes) -> tuple[str, int] | None:
     return key, int(duration[1]) if duration else DEFAULT_INFO_DTMF_MS
 
 
-def negotiated_audio(result: Negotiated) -> NegotiatedAudio:
+def negotiated_audio(result: Negotiated, *, events: bool = True) -> NegotiatedAudio:
+    """``result`` as media takes it. Without ``events`` keys are sent as tones, whatever the peer
+    takes; those that it sends are heard all the same."""
     return NegotiatedAudio(
         remote=RtpAddress(result.remote.host, result.remote.port),
         codec=result.codec,
         payload_type=result.payload_type,
         clock_rate=result.clock_rate,
         ptime_ms=result.ptime,
-        dtmf_payload_type=result.dtmf_payload_type,
+        dtmf_payload_type=result.dtmf_payload_type if events else None,
         send=result.send,
         receive=result.receive,
         rtcp_mux=result.rtcp_mux,

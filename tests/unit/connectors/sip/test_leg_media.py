@@ -11,7 +11,13 @@ from typing import Any, cast
 import pytest
 
 from ringback.connectors.contract import Cause, DialRequest
-from ringback.connectors.sip.directory import MediaEncryption, OutboundRoute, Refusal, Route
+from ringback.connectors.sip.directory import (
+    DtmfMode,
+    MediaEncryption,
+    OutboundRoute,
+    Refusal,
+    Route,
+)
 from ringback.connectors.sip.inbound import InboundCalls, InboundLeg
 from ringback.connectors.sip.leg import LegServices, SipLeg
 from ringback.connectors.sip.outbound import OutboundLeg
@@ -89,6 +95,7 @@ class Lab:
 
         self.directory = SimpleNamespace(route_inbound=route_inbound)
         self.refusals: dict[int, int] = {}
+        self.leg: InboundLeg | None = None
 
     async def run(self, then: Callable[[], None] = lambda: None) -> None:
         def nothing(leg: SipLeg) -> None: ...
@@ -97,6 +104,7 @@ class Lab:
             self.driver, cast(Any, self.plane), cast(Any, self.sink), nothing, nothing
         )
         leg = InboundLeg(services, self.call.session)
+        self.leg = leg
         self.driver.handle = leg.handle
         calls = InboundCalls(cast(Any, self.directory), services, "127.0.0.1")
         await calls.take(self.node.event(IncomingInvite), leg, "192.0.2.1")
@@ -220,6 +228,28 @@ def test_a_reoffer_that_cannot_be_read_is_refused_and_the_call_goes_on(
         assert lab.reoffer(PLAIN, 3).status == 200
 
     asyncio.run(lab.run(reoffer))
+
+
+@pytest.mark.requirement("media.dtmf-send")
+@pytest.mark.parametrize(
+    ("mode", "events", "method"),
+    [
+        (DtmfMode.AUTO, 101, "auto"),
+        (DtmfMode.RTP, 101, "rtp"),
+        (DtmfMode.INBAND, None, "inband"),
+        (DtmfMode.INFO, 101, "info"),
+    ],
+)
+def test_keys_go_out_as_the_trunk_has_it_and_come_in_every_way(
+    mode: DtmfMode, events: int | None, method: str
+) -> None:
+    lab = Lab(PLAIN, replace(ROUTE, dtmf_mode=mode))
+    asyncio.run(lab.run())
+    (audio,) = lab.plane.negotiated
+    assert audio.dtmf_payload_type == events
+    assert audio.dtmf_receive_payload_types == ((101, 8000),)
+    assert lab.leg is not None
+    assert lab.leg.dtmf_method == method
 
 
 # ---- outbound ---------------------------------------------------------------------------------
