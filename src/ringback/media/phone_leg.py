@@ -90,10 +90,6 @@ class PhoneLeg:
         audio = self.rtp.audio
         return None if audio is None else codecs.sample_rate_of(audio.codec)
 
-    @property
-    def last_heard(self) -> float:
-        return self.rtp.last_heard
-
     def negotiate(self, audio: NegotiatedAudio) -> None:
         """Raises ``InvalidRequest`` (codes ``unknown_codec``, ``unknown_srtp_suite``)."""
         now = self._clock.monotonic()
@@ -109,7 +105,7 @@ class PhoneLeg:
             self._concealed = concealed
             self.loss_bursts += not self._concealing
             self._concealing = True
-        else:
+        elif self._concealing:
             self._concealing = False
         return frame
 

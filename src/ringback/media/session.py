@@ -256,11 +256,11 @@ class MediaSession:
 
     def _watch(self, leg: PhoneLeg, now: float) -> None:
         """Tell once when an active call that should be heard is not."""
-        audio = leg.audio
-        if self._bridge.away or audio is None or not audio.receive:
+        silent = now - max(leg.rtp.last_heard, self._listening_since)
+        if silent < self._timeout:
             return
-        silent = now - max(leg.last_heard, self._listening_since)
-        if silent >= self._timeout:
+        audio = leg.audio
+        if not self._bridge.away and audio is not None and audio.receive:
             self._timed_out = True
             self._emit(MediaTimedOut(self.session_id, silent))
 
