@@ -46,6 +46,9 @@ class ApiClient:
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         return self._call("POST", path, json=dict(body or {}))
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self._call("PATCH", path, json=dict(body))
+
     def delete(self, path: str) -> Any:
         return self._call("DELETE", path)
 

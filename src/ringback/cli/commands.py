@@ -49,7 +49,10 @@ def _doctor(app: typer.Typer) -> None:
 
 def _trunk(app: typer.Typer) -> None:
     from ringback.cli.resources import trunks
+    from ringback.cli.trunk_edit import edit_trunk, show_limits
 
+    trunks.command("edit")(edit_trunk)
+    trunks.command("limits")(show_limits)
     app.add_typer(trunks, name="trunk")
 
 

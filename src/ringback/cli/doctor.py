@@ -29,6 +29,7 @@ from ringback.core.settings import Settings, load_settings
 from ringback.net.public_address import PublicAddress, is_private
 from ringback.net.routes import local_address_towards
 from ringback.net.rtp_ports import RtpPorts
+from ringback.net.source_guard import is_near
 from ringback.voice.factory import available
 
 FREE_DISK_WANTED = 1 << 30
@@ -279,6 +280,34 @@ async def trunks(settings: Settings) -> AsyncIterator[Finding]:
         )
 
 
+async def guards(settings: Settings) -> AsyncIterator[Finding]:
+    """Whether somebody near was banned: a test call that fails may be no more than that."""
+    if not settings.guard:
+        yield Finding(
+            Level.NOTE, "Guard", "off: scanners and floods are not kept out", "Set RINGBACK_GUARD."
+        )
+        return
+    if not _already_running(settings):
+        yield Finding(Level.GOOD, "Guard", "on")
+        return
+    try:
+        with ApiClient(None, os.environ.get("RINGBACK_API_KEY")) as api:
+            bans = api.get("/api/guards/bans")["items"]
+    except RingbackError as error:
+        yield Finding(Level.NOTE, "Guard", error.message, error.hint)
+        return
+    near = [ban for ban in bans if is_near(ban["source"])]
+    for ban in near:
+        yield Finding(
+            Level.NOTE,
+            "Guard",
+            f"{ban['source']}, which is near, is banned until {ban['until']} ({ban['reason']})",
+            f"`ringback guard lift {ban['source']}`, or exempt it: RINGBACK_GUARD_EXEMPT.",
+        )
+    if not near:
+        yield Finding(Level.GOOD, "Guard", f"on; sources banned: {len(bans)}")
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text()
@@ -296,4 +325,5 @@ CHECKS: tuple[Check, ...] = (
     voices,
     codecs,
     trunks,
+    guards,
 )

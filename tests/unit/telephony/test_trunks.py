@@ -374,3 +374,48 @@ def test_an_edit_that_matters_starts_the_status_anew_and_another_does_not(tmp_pa
         assert (await lab.owner.ok("GET", path))["registration"]["status"] == "unknown"
 
     with_api(tmp_path, scenario)
+
+
+def test_limits_are_changed_one_by_one_and_take_effect_at_once(tmp_path: Path) -> None:
+    async def scenario(lab: ApiLab) -> None:
+        made = await lab.owner.ok("POST", "/api/trunks", ALLOWLISTED)
+        assert made["limits"]["max_calls"] is None
+        assert "premium" in made["limits"]["denied_classes"]
+        where = f"/api/trunks/{made['id']}"
+        await lab.owner.ok(
+            "PATCH", where, {"limits": {"max_calls": 5, "denied_prefixes": ["+225"]}}
+        )
+        changed = await lab.owner.ok("PATCH", where, {"limits": {"callsPerDay": 7}})
+        limits = changed["limits"]
+        assert (limits["max_calls"], limits["calls_per_day"]) == (5, 7)
+        assert limits["denied_prefixes"] == ["+225"]
+        assert await lab.owner.ok("PATCH", where, {"limits": limits}) | {"updated_at": 0} == (
+            changed | {"updated_at": 0}
+        )
+        route = lab.telephony.pick_outbound("acct_owner", "+33612345678")
+        assert route.trunk.id == made["id"]
+
+    with_api(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"max_calls": -1},
+        {"denied_prefixes": ["fr"]},
+        {"night_rule": {"begins": "25:00"}},
+        {"night_rule": {"time_zone": "Mars/Olympus"}},
+        {"denied_classes": ["everything"]},
+        {"rates": {"+33": -1}},
+        {"max_call": 3},
+    ],
+)
+def test_a_limit_that_is_none_is_named(tmp_path: Path, limits: dict[str, Any]) -> None:
+    async def scenario(lab: ApiLab) -> None:
+        status, _, message = await lab.owner.refused(
+            "POST", "/api/trunks", {**ALLOWLISTED, "limits": limits}
+        )
+        assert status == 422
+        assert "limits" in message
+
+    with_api(tmp_path, scenario)
