@@ -110,11 +110,13 @@ class Dialog:
         )
 
     def confirm(self, response: Response) -> None:
-        """Our INVITE's 2xx: its route set and target replace those of the 1xx (13.2.2.4)."""
+        """Our INVITE's 2xx: its route set and target replace those of the 1xx (13.2.2.4). Raises
+        :class:`ParseError`; the dialog is as it was then."""
+        routes = tuple(reversed(response.record_routes))
+        self.refresh_target(response)
         if self.state is DialogState.EARLY:
             self.state = DialogState.CONFIRMED
-            self.route_set = tuple(reversed(response.record_routes))
-        self.refresh_target(response)
+            self.route_set = routes
 
     def refresh_target(self, message: Request | Response) -> None:
         """A Contact in a target refresh request, or in its 2xx, is the new target (12.2)."""

@@ -274,11 +274,12 @@ class OutboundSession(DialogSession):
     def _dialog_of_answer(self, tag: str | None, response: Response, flow: Flow) -> EarlyDialog:
         if self._dialog is not None and self._dialog.id.remote_tag == tag:
             return EarlyDialog(self._dialog)
-        early = self._early.pop(tag)
+        early = self._early.get(tag)
         if early is None:
             return EarlyDialog(self._new_dialog(response, flow))
-        early.dialog.flow = flow
         early.dialog.confirm(response)
+        early.dialog.flow = flow
+        self._early.pop(tag)
         return early
 
     def _establish(
@@ -369,6 +370,7 @@ class OutboundSession(DialogSession):
     def _fail(self, failure: Failure, response: Response | None, now: float) -> None:
         if not self._step(SessionInput.FAILURE):
             return
+        self._forget_all_early()
         if response is not None:
             status, reason, reasons = response.status, response.reason, reasons_of(response)
         else:

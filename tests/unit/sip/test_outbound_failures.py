@@ -263,3 +263,12 @@ def test_a_call_can_be_cancelled_while_a_redirect_is_considered() -> None:
     assert call.session.cancel(now=call.node.now)
     assert not call.session.follow_redirect(Uri.parse("sip:c@x"), (PEER,), now=call.node.now)
     assert call.is_over()
+
+
+def test_an_answer_that_cannot_be_used_leaves_no_early_dialog_behind() -> None:
+    call = OutboundCall()
+    call.hear(180)
+    call.hear(183, tag="other")
+    call.hear(200, sdp=ANSWER, contact="<sip:bob@192.0.2.2;;;>;;=")
+    assert call.session.state is SessionState.PROCEEDING
+    assert call.is_over()
