@@ -3,13 +3,17 @@
 # Debian packages; needs root or a sudo that asks nothing. Missing peers are named, and the tests
 # that need them say so one by one.
 set -u
-PEERS="sipp:sip-tester baresip:baresip-core kamailio:kamailio sipsak:sipsak espeak-ng:espeak-ng sox:sox turnserver:coturn rtpengine:rtpengine-daemon ffmpeg:ffmpeg"
+PEERS="sipp:sip-tester baresip:baresip-core kamailio:kamailio sipsak:sipsak espeak-ng:espeak-ng sox:sox turnserver:coturn rtpengine:rtpengine-daemon ffmpeg:ffmpeg
+    linphonec:linphone-cli twinkle-console:twinkle-console
+    /usr/lib/*/kamailio/modules/tls.so:kamailio-tls-modules"
 
 missing=""
+set -f # a path with a star is for ls to find
 for peer in $PEERS; do
     command -v "${peer%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${peer%%:*}" ] ||
-        missing="$missing ${peer##*:}"
+        sh -c "ls ${peer%%:*}" >/dev/null 2>&1 || missing="$missing ${peer##*:}"
 done
+set +f
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then
