@@ -26,7 +26,13 @@ def rtpengine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rtpengine]:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with Gateway(tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def trunk(gateway: Gateway) -> str:
     """The path of a trunk to this machine with a number on it."""
     made = gateway.post(

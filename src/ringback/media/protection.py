@@ -21,6 +21,9 @@ from ringback.media.plane import DtlsSecurity, NegotiatedAudio, RtpAddress, Sdes
 from ringback.media.srtp import SrtpCipher, SrtpError, suite_named
 from ringback.rtp.packet import Datagram, classify
 
+EARLY_SECONDS = 5.0
+"""How long a ClientHello that came before anything was agreed on is kept. It is one datagram."""
+
 Send = Callable[[bytes, Address], None]
 Receive = Callable[[bytes, Address, float], None]
 Verified = Callable[[Address, float], None]
@@ -188,6 +191,8 @@ class MediaProtection:
         self._rtp = _Port(counters, policy, send_rtp)
         self._rtcp = _Port(counters, policy, send_rtcp)
         self._shared_keys = True
+        self._agreed = False
+        self._early: tuple[bytes, Address, float] | None = None
 
     @property
     def suite(self) -> str:
@@ -199,6 +204,7 @@ class MediaProtection:
         """Raises ``InvalidRequest`` (``unknown_srtp_suite``, ``dtls_not_available``) and changes
         nothing."""
         security = audio.security
+        self._agreed = True
         if security is None:
             self._move(Event.PLAIN_AGREED)
             self._rtp.clear()
@@ -237,6 +243,8 @@ class MediaProtection:
     def on_rtp(self, data: bytes, address: Address, now: float) -> None:
         """A datagram on the RTP port (RFC 5764 5.1.2, RFC 7983)."""
         if self.state is State.PLAIN:
+            if not self._agreed and client_random(data) is not None:
+                self._early = (data, address, now)
             self._on_rtp(data, address, now)
             return
         kind = classify(data)
@@ -309,12 +317,19 @@ class MediaProtection:
             return
         if self._rtp.agree(self._identity, security, self._aim(audio.remote), now):
             self._move(Event.HANDSHAKE_AGREED)
+        self._take_early_hello(now)
         self._shared_keys = audio.rtcp_mux
         if audio.rtcp_mux:
             self._rtcp.clear()
         else:
             rtcp = audio.remote_rtcp or RtpAddress(audio.remote.host, audio.remote.port + 1)
             self._rtcp.agree(self._identity, security, self._aim(rtcp), now)
+
+    def _take_early_hello(self, now: float) -> None:
+        """A peer may begin its handshake before its answer is here (RFC 5763 5)."""
+        early, self._early = self._early, None
+        if early is not None and now - early[2] <= EARLY_SECONDS:
+            self._rtp.receive(early[0], early[1], now)
 
     def _aim(self, remote: RtpAddress) -> Address | None:
         address = (remote.host, remote.port)
