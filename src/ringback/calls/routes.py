@@ -49,7 +49,7 @@ def _add_lifecycle(router: APIRouter, calls: CallService, idempotency: Idempoten
         "/call",
         summary="Place a call",
         response_model=CallView,
-        responses=errors(400, 401, 408, 409, 413, 422, 429, 502, 503),
+        responses=errors(400, 401, 403, 408, 409, 413, 422, 429, 502, 503),
     )
     async def create_call(
         body: CallCreate,

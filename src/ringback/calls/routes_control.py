@@ -52,7 +52,7 @@ def _add_transfers(router: APIRouter, calls: CallService) -> None:
         "/call/{call_id}/transfer",
         summary="Transfer",
         status_code=202,
-        responses=errors(400, 401, 404, 408, 409, 413, 422, 429, 502),
+        responses=errors(400, 401, 403, 404, 408, 409, 413, 422, 429, 502),
     )
     async def transfer(
         call_id: CallId, body: TransferRequest, caller: CurrentAccount

@@ -23,7 +23,7 @@ from ringback.connectors.sip.directory import (
 from ringback.core.bus import Bus
 from ringback.core.clock import Clock
 from ringback.core.database import Database
-from ringback.core.errors import NotFound
+from ringback.core.errors import InvalidRequest, NotFound
 from ringback.telephony import routing
 from ringback.telephony.destinations import Destination, classify
 from ringback.telephony.directory import Directory, TrunkEntry
@@ -229,16 +229,20 @@ class Telephony:
         trunk_id: str | None = None,
     ) -> OutboundRoute:
         """:meth:`pick_outbound`, with a lease on the trunk. Raises ``Forbidden`` and
-        ``LimitReached``, too."""
-        route = self.pick_outbound(account_id, target, caller_id, trunk_id)
+        ``LimitReached``, too; what ``trunk_id`` may not call is forbidden at any host."""
+        try:
+            route = self.pick_outbound(account_id, target, caller_id, trunk_id)
+        except InvalidRequest as error:
+            if error.code == "no_trunk_for_host":
+                self._check_elsewhere(account_id, target, trunk_id)
+            raise
         trunk = self._directory.trunks[route.trunk.id]
         lease = await self.limits.reserve(trunk, _destination(target, trunk))
         return replace(route, lease=lease)
 
-    def check_referral(self, account_id: str, target: str, trunk_id: str) -> None:
-        """Whether the far end of a call on this trunk may be sent to ``target``: it is dialled on
-        the trunk's account. Raises ``InvalidRequest`` and ``Forbidden``."""
-        trunk = self._directory.trunks.get(trunk_id)
+    def _check_elsewhere(self, account_id: str, target: str, trunk_id: str | None) -> None:
+        """A far end that is sent to another host may well dial what our trunk would have."""
+        trunk = self._directory.trunks.get(trunk_id or "")
         if trunk is not None and trunk.account_id == account_id:
             self.limits.check(trunk, _destination(target, trunk))
 
