@@ -7,8 +7,8 @@ window to the next gives its frequency to a few hertz, which no 20 ms of spectru
 some of that for a moment; all of it in two windows of the same key it hardly ever does.
 
 A key lasts until two windows are nearly silent or four are something else, so 40 ms of pause are
-always enough and a dropout of 10 ms splits no key. It has to be there in three windows, and its
-energy tells how long it really was: what was shorter than ``MIN_PRESS_MS`` is none.
+always enough and a dropout of 10 ms splits no key. It has to be there in three windows, which 40 ms
+always fill and 23 ms never do; of a short one the energy tells how long it really was.
 """
 
 from __future__ import annotations
@@ -39,12 +39,11 @@ MIN_SHARE = 0.9
 """Of the energy that the two frequencies must hold: noise 15 dB below them leaves 0.97."""
 MAX_DEVIATION = 0.022
 """Of a frequency: Q.24 wants 1.5 % accepted and 3.5 % rejected."""
-MIN_PRESS_MS = 32
-"""Q.24 wants 40 ms accepted and 23 ms rejected."""
 SHORT_MS = 100
 """Up to here energy tells the duration better than counting windows does."""
 MIN_SPAN_MS = 40
-"""From the start of the first of three windows to the end of the last."""
+"""From the start of the first of three windows to the end of the last: Q.24 wants 40 ms accepted
+and 23 ms rejected."""
 MISSES_TO_END = 4
 """A window that is not the key counts one, one that is nearly silent two."""
 NEARLY_SILENT = 0.25
@@ -225,10 +224,10 @@ class DtmfDetector:
         """Every sample is in two windows: their energy is twice that of the tone."""
         digit, self._press = self._press, None
         span = self._last_ms - self._started_ms
-        by_energy = self._energy / self._largest * HOP_MS
-        if digit is None or span < MIN_SPAN_MS or by_energy < MIN_PRESS_MS:
+        if digit is None or span < MIN_SPAN_MS:
             return None
-        duration = span - HOP_MS // 2 if span > SHORT_MS else min(round(by_energy), span)
+        by_energy = round(self._energy / self._largest * HOP_MS)
+        duration = span - HOP_MS // 2 if span > SHORT_MS else min(by_energy, span)
         return TonePress(digit, max(0, self._started_ms), duration)
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ringback.audio import codec, tones
 from ringback.audio.codec import Codec
 from ringback.media.plane import NegotiatedAudio
 from ringback.rtp.packet import RtpPacketizer
-from unit.media.leg_lab import Bench, audio, loudness
+from ringback.rtp.rtcp import (
+    ReceiverReport,
+    ReportBlock,
+    SourceDescription,
+    serialise_compound,
+)
+from unit.media.leg_lab import PHONE, Bench, audio, loudness
 
 NUMBERS = {"opus": 96, "G722": 9, "PCMA": 8, "PCMU": 0}
 
@@ -253,3 +260,71 @@ def test_a_reoffer_of_the_same_codec_keeps_the_encoder() -> None:
             bench.negotiate(agreed("G722", 20))
         bench.tick(said[n * 640 : n * 640 + 640])
     assert b"".join(packet.payload for packet in bench.sent) == codec.create("G722").encode(said)
+
+
+def test_what_is_buffered_at_a_change_of_clock_is_still_heard() -> None:
+    bench = Bench()
+    bench.negotiate(agreed("PCMU"))
+    phone = Speaker(bench)
+    for name in ("PCMU", "PCMU", "PCMU", "opus", "opus"):
+        coder, payload = phone.payload(name, 20)
+        bench.receive(phone.packetizer.pack(NUMBERS[name], payload, coder.clock_rate // 50))
+    heard = [loudness(bench.tick()) for _ in range(3)]
+    assert min(heard) > 2000
+    assert bench.counters.frames_concealed == 0
+
+
+@pytest.mark.requirement("media.clock-drift")
+@pytest.mark.parametrize("ppm", [3000, -3000])
+def test_while_clocks_drift_every_packet_is_decoded_once_and_in_order(ppm: int) -> None:
+    """A decoder has memory: what is left out, or waits, is decoded all the same."""
+    bench = Bench(16_000)
+    bench.negotiate(agreed("G722"))
+    decoder = bench.session.receiver._codecs[9]
+    plain, decoded = decoder.decode, []
+
+    def decode(payload: bytes) -> bytes:
+        decoded.append(payload)
+        return plain(payload)
+
+    object.__setattr__(decoder, "decode", decode)
+    coder = codec.create("G722")
+    quiet = np.random.default_rng(1).integers(-40, 40, 320 * 3000).astype(np.int16).tobytes()
+    packetizer = RtpPacketizer(7, 65_000, 0)
+    sent: list[bytes] = []
+    while len(sent) < 3000:
+        while len(sent) * 0.020 / (1 + ppm * 1e-6) <= bench.now - 1000 and len(sent) < 3000:
+            payload = coder.encode(quiet[len(sent) * 640 : len(sent) * 640 + 640])
+            sent.append(payload)
+            bench.receive(packetizer.pack(9, payload, 160))
+        bench.tick()
+    counters = bench.session.receiver.jitter_buffer.counters
+    assert counters.shrunk + counters.stretched >= 5
+    assert decoded == sent[: len(decoded)]
+    assert len(decoded) > 2980
+
+
+@pytest.mark.requirement("media.opus")
+def test_the_clock_goes_on_while_dtx_sends_nothing() -> None:
+    bench = Bench(48_000)
+    bench.negotiate(agreed("opus", fmtp="usedtx=1"))
+    for n in range(120):
+        bench.tick(tones.tone((200, 400, 800), 20, 48_000) if n < 20 or n == 119 else None)
+    assert bench.sent[-1].timestamp - bench.sent[0].timestamp == 119 * 960
+    assert bench.sent[-1].sequence - bench.sent[0].sequence == len(bench.sent) - 1
+
+
+@pytest.mark.requirement("media.opus", "media.rtcp")
+def test_the_encoder_hears_of_the_losses_that_the_peer_reports(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[int] = []
+    bench = Bench(48_000)
+    bench.negotiate(agreed("opus"))
+    monkeypatch.setattr(bench.session.sender, "expect_loss", told.append)
+    Speaker(bench).talk("opus", 100)
+    block = ReportBlock(0x1234, 51, 1, 100, 0)
+    description = SourceDescription.with_cname(0xBEEF, b"phone")
+    report = serialise_compound([ReceiverReport(0xBEEF, (block,)), description])
+    bench.session.on_rtcp(report, (PHONE[0], PHONE[1] + 1), bench.now)
+    assert told == [20]

@@ -184,3 +184,29 @@ def test_a_packet_from_before_a_jump_is_late() -> None:
     buffer.add(packet(3), at(5))
     assert buffer.sequences == [4, 6]
     assert (buffer.counters.late, buffer.counters.duplicate) == (1, 1)
+
+
+@pytest.mark.requirement("media.ptime")
+@pytest.mark.parametrize("samples", [80, 320, 480, 960])
+def test_a_packet_says_how_long_the_lost_one_before_it_was(samples: int) -> None:
+    buffer = JitterBuffer(8000)
+    for number in (0, 2):
+        buffer.add(
+            packet(number, timestamp=number * samples), 100 + number * samples / 8000, samples
+        )
+    now = 100 + 2 * samples / 8000 + 0.020
+    frame = buffer.pop(now)
+    lost = buffer.pop(now)
+    assert isinstance(frame, Frame)
+    assert isinstance(lost, Lost)
+    assert frame.samples == lost.samples == samples
+
+
+def test_all_that_is_buffered_can_be_had_at_once() -> None:
+    buffer = JitterBuffer(8000)
+    for number in (1, 3, 2, 6):
+        buffer.add(packet(number), at(0))
+    buffer.pass_over(packet(7))
+    assert [frame.sequence for frame in buffer.drain()] == [1, 2, 3, 6]
+    assert len(buffer) == 0
+    assert buffer.drain() == []
