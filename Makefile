@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run demo test check peers bench soak lock docs setup setup-dev clean
+.PHONY: help run demo test check peers bench soak fuzz lock docs setup setup-dev clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | sort | expand -t 12
@@ -28,6 +28,9 @@ bench: setup-dev ## measure: one table per claim
 soak: setup-dev peers ## the long runs: minutes of calls at a rate and of calls at once
 	@$(BIN)/python bench/sipp_calls.py --rate 50 --seconds 60
 	@$(BIN)/python bench/gateway_calls.py --calls 100 --seconds 120
+
+fuzz: setup-dev ## look for inputs that break a parser: RUNS for each target, SECONDS at most
+	@nice $(BIN)/python fuzz/run.py --runs $(or $(RUNS),100000) --seconds $(or $(SECONDS),0) $(ARGS)
 
 lock: setup-dev ## rewrite requirements/*.lock from pyproject.toml
 	@exec tools/lock.sh $(ARGS)

@@ -8,7 +8,7 @@ step "lint"
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 step "types"
-.venv/bin/mypy src tests
+.venv/bin/mypy src tests fuzz
 step "import contracts"
 .venv/bin/lint-imports --no-cache
 step "tests"
