@@ -6,9 +6,9 @@ louder than the other, and both are where they should be: the phase that a tone 
 window to the next gives its frequency to a few hertz, which no 20 ms of spectrum can. Speech meets
 some of that for a moment; all of it in two windows of the same key it hardly ever does.
 
-A key lasts until two windows are nearly silent or four are something else, so 40 ms of pause are
-always enough and a dropout of 10 ms splits no key. It has to be there in three windows, which 40 ms
-always fill and 23 ms never do; of a short one the energy tells how long it really was.
+A key lasts until four windows in a row are not it, so 40 ms of pause are always enough and a dropout
+of 10 ms splits no key. It has to be there in three windows, which 40 ms always fill and 23 ms never
+do; of a short one the energy tells how long it really was.
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ MIN_SPAN_MS = 40
 """From the start of the first of three windows to the end of the last: Q.24 wants 40 ms accepted
 and 23 ms rejected."""
 MISSES_TO_END = 4
-"""A window that is not the key counts one, one that is nearly silent two."""
-NEARLY_SILENT = 0.25
-"""Of the energy of the loudest window of the key."""
+"""Windows in a row. The first one of a key never counts for it: it only starts to be one."""
 
 _LOW = (697, 770, 852, 941)
 _HIGH = (1209, 1336, 1477, 1633)
@@ -199,7 +197,7 @@ class DtmfDetector:
         if self._press is not None and digit != self._press:
             if not self._misses:
                 self._energy += min(energy, self._largest)
-            self._misses += 2 if energy < NEARLY_SILENT * self._largest else 1
+            self._misses += 1
             if digit is not None or self._misses >= MISSES_TO_END:
                 ended = self._finish()
         if digit is not None:
