@@ -6,9 +6,9 @@ louder than the other, and both are where they should be: the phase that a tone 
 window to the next gives its frequency to a few hertz, which no 20 ms of spectrum can. Speech meets
 some of that for a moment; all of it in two windows of the same key it hardly ever does.
 
-A key lasts until four windows in a row are not it, so 40 ms of pause are always enough and a dropout
-of 10 ms splits no key. It has to be there in three windows, which 40 ms always fill and 23 ms never
-do; of a short one the energy tells how long it really was.
+A key lasts until four windows in a row are not it, so 40 ms of pause are always enough and a
+dropout of 10 ms splits no key. It has to be there in three windows, which 40 ms always fill and
+23 ms never do; of a short one the energy tells how long it really was.
 """
 
 from __future__ import annotations
