@@ -148,9 +148,33 @@ class OfferAnswer:
         by_dtls = any(line.name == "fingerprint" for line in protection)
         mux = before.rtcp_mux if before is not None else by_dtls and self.local.rtcp_mux
         shape = _Shape(profile, formats, self.direction, self.local.ptime, mux, protection)
+        return self._offer(shape, ("0 0",))
+
+    def reoffer(self) -> SessionDescription:
+        """What we said last, as an offer: for a session timer, which wants nothing to change and
+        the version to stay (RFC 4028 section 7.4). Raises as :meth:`offer`."""
+        said = self.local_description
+        if said is None or self.negotiated is None:
+            return self.offer()
+        if (self.state, Step.SEND_OFFER) not in TRANSITIONS:
+            raise StateError(f"{Step.SEND_OFFER} in state {self.state}")
+        audio = said.media[self._audio_index]
+        profile, protection = self._security.offer(self.local.security, self.negotiated.profile)
+        self._step(Step.SEND_OFFER)
+        shape = _Shape(
+            profile,
+            audio.payload_formats,
+            audio.direction or self.direction,
+            audio.ptime or self.local.ptime,
+            audio.rtcp_mux,
+            protection,
+        )
+        return self._offer(shape, said.times)
+
+    def _offer(self, shape: _Shape, times: tuple[str, ...]) -> SessionDescription:
         sections = [rejection(media) for media in self._layout]
         sections[self._audio_index : self._audio_index + 1] = [self._audio(shape)]
-        self._offered = self._describe(tuple(sections), ("0 0",))
+        self._offered = self._describe(tuple(sections), times)
         return self._offered
 
     def receive_answer(self, remote: SessionDescription) -> Negotiated:
@@ -328,8 +352,8 @@ class OfferAnswer:
         peer = effective_direction(remote, theirs)
         wanted = ours.direction or Direction.SENDRECV
         held = not peer.receive
-        if answered and not wanted.send and self.negotiated is not None:
-            held = self.negotiated.held_by_remote  # we said nothing that it could refuse to hear
+        if answered and not wanted.send:  # there was nothing that it could have refused to hear
+            held = self.negotiated is not None and self.negotiated.held_by_remote
         flow = wanted & peer.reversed
         mux = theirs.rtcp_mux and ours.rtcp_mux
         mine, offered = ours.payload_formats, theirs.payload_formats

@@ -7,6 +7,7 @@ import pytest
 from ringback.sip.offer_answer import (
     NegotiationState,
     NotAcceptable,
+    OfferAnswer,
 )
 from ringback.sip.sdp import SessionDescription
 from ringback.sip.sdp_values import PCMA, PCMU, Direction
@@ -125,6 +126,48 @@ def test_a_refused_remote_offer_leaves_everything_as_it_was() -> None:
     oa.rollback()
     assert (oa.negotiated, oa.remote_description) == before
     assert oa.receive_answer(sdp("audio 5678 RTP/AVP 8")).remote.port == 5678
+
+
+@pytest.mark.requirement("rfc3264.8.4")
+def test_an_answer_to_an_offer_that_sends_nothing_says_nothing_about_a_hold() -> None:
+    oa = machine()
+    answered(oa, sdp())
+    oa.offer(direction=Direction.RECVONLY)
+    assert not oa.receive_answer(sdp("audio 20000 RTP/AVP 8", "a=sendonly")).held_by_remote
+    answered(oa, sdp("audio 20000 RTP/AVP 8", "a=sendonly"))
+    oa.offer(direction=Direction.INACTIVE)
+    assert oa.receive_answer(sdp("audio 20000 RTP/AVP 8", "a=inactive")).held_by_remote
+    fresh = machine()
+    fresh.offer(direction=Direction.INACTIVE)
+    assert not fresh.receive_answer(sdp("audio 20000 RTP/AVP 8", "a=inactive")).held_by_remote
+
+
+@pytest.mark.requirement("call.local-hold", "call.remote-hold")
+def test_each_side_holds_and_resumes_by_itself() -> None:
+    us, them = machine(), machine(PEER, 7)
+
+    def round_of(first: OfferAnswer, other: OfferAnswer, direction: Direction) -> None:
+        other.receive_offer(wire(first.offer(direction=direction)))
+        first.receive_answer(wire(other.answer()))
+
+    def held() -> tuple[bool, bool]:
+        assert us.negotiated is not None
+        assert them.negotiated is not None
+        return us.negotiated.held_by_remote, them.negotiated.held_by_remote
+
+    round_of(us, them, Direction.SENDRECV)
+    assert held() == (False, False)
+    round_of(us, them, Direction.SENDONLY)
+    assert held() == (False, True)
+    round_of(them, us, Direction.SENDONLY)
+    assert held() == (True, True)
+    assert us.negotiated is not None
+    assert (us.negotiated.send, us.negotiated.receive) == (False, False)
+    round_of(us, them, Direction.SENDRECV)
+    assert held() == (True, False)
+    round_of(them, us, Direction.SENDRECV)
+    assert held() == (False, False)
+    assert (us.negotiated.send, us.negotiated.receive) == (True, True)
 
 
 def test_a_bad_reoffer_does_not_end_the_session() -> None:
