@@ -78,6 +78,8 @@ class SipTransfers:
                 return ReferTo(uri)  # the far end may well reach it
             raise
         _release(route)  # the call is theirs, not ours
+        if uri is not None and uri.is_sip:  # its host and port are the asker's to choose
+            return ReferTo(replace(uri, user=route.user))
         return ReferTo(dial_uri(route.trunk, route.user))
 
     async def _route(self, leg: SipLeg, target: str) -> OutboundRoute:
