@@ -26,7 +26,7 @@ STALLED_SECONDS = 1.0
 """An unfinished handshake of this age gives way to another one with an equal claim."""
 MAX_FAILURES = 4
 """Handshakes with the signalled address that may break before that is final."""
-MAX_STRANGERS = 40
+MAX_STRANGERS = 20
 """Handshakes that sources other than the signalled address may begin."""
 
 Send = Callable[[bytes, Address], None]

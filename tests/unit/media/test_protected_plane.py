@@ -8,6 +8,7 @@ import pytest
 
 from ringback.core.end_reason import EndReason
 from ringback.core.errors import InvalidRequest
+from ringback.media.dtls_channel import HANDSHAKE_SECONDS
 from ringback.media.plane import (
     DtlsSecurity,
     MediaFailed,
@@ -15,8 +16,10 @@ from ringback.media.plane import (
     SdesSecurity,
     SessionOpened,
 )
+from ringback.media.srtp import SUITES, SrtpSender
 from unit.media.dtls_lab import identity
-from unit.media.media_lab import Node, Run, audio, node
+from unit.media.leg_lab import Phone
+from unit.media.media_lab import LOCALHOST, Node, Run, audio, node, phone_socket
 
 SUITE = "AEAD_AES_128_GCM"
 KEY, OTHER = bytes(28), bytes(range(28))
@@ -161,5 +164,51 @@ def test_a_suite_that_is_not_known_is_refused_and_nothing_is_sent(run: Run) -> N
             n.ticker.run(1.0)
             report = n.plane.report("c1")
             assert report is None or report.packets_sent == 0
+
+    run(main())
+
+
+def test_a_handshake_that_nobody_begins_ends_the_session_s_audio(run: Run) -> None:
+    async def main() -> None:
+        async with node() as n:
+            one, other = await n.open("c1"), await n.open("c2")
+            agree(n, "c1", other, dtls(one, active=False))
+            n.ticker.run(HANDSHAKE_SECONDS + 1)
+            (event,) = await n.reported()
+            assert isinstance(event, MediaFailed)
+            assert event.reason == EndReason.ENCRYPTION_FAILED
+
+    run(main())
+
+
+@pytest.mark.requirement("media.latching")
+def test_one_authenticated_packet_shows_where_a_person_behind_nat_is(run: Run) -> None:
+    async def main() -> None:
+        async with node() as n:
+            one, other = await n.open("c1"), await n.open("c2")
+            agree(n, "c1", other, SdesSecurity(SUITE, KEY, OTHER))
+            packet = SrtpSender(SUITES[SUITE], OTHER).protect(Phone().packet(bytes(160)))
+            assert packet is not None
+            with phone_socket() as phone:
+                phone.sendto(packet, (LOCALHOST, one.rtp_port))
+                await heard(n, "c1", 1)
+                n.ticker.run(0.02)
+                assert phone.recv(2000)
+
+    run(main())
+
+
+@pytest.mark.requirement("media.latching")
+def test_nobody_can_have_a_session_talk_to_itself(run: Run) -> None:
+    async def main() -> None:
+        async with node() as n:
+            one = await n.open("c1")
+            agree(n, "c1", one, None)
+            for _ in range(50):
+                n.ticker.run(0.02)
+                await asyncio.sleep(0)
+            report = n.plane.report("c1")
+            assert report is not None
+            assert (report.packets_sent, report.packets_received) == (0, 0)
 
     run(main())
