@@ -12,7 +12,7 @@ from ringback.sip.errors import SipError
 from ringback.sip.events import OfferFailed
 from ringback.sip.invite_session import InviteSession
 from ringback.sip.offer_answer import OfferAnswer
-from ringback.sip.sdp_values import Codec, Direction
+from ringback.sip.sdp_values import Direction
 
 MAX_OFFERS = 3
 """How often one hold or resume is offered: an offer of the far end's may make ours void (491)."""
@@ -69,7 +69,7 @@ class Reoffers:
         """Offer what is agreed on again, for the session timer (RFC 4028 section 7.4)."""
         try:
             session, negotiation = self._ready()
-            offer = negotiation.offer(codecs=present_codecs(negotiation))
+            offer = negotiation.reoffer()
         except (Conflict, SipError) as error:
             log.info("session not refreshed", why=str(error))
             return
@@ -122,16 +122,6 @@ class Reoffers:
             return True
         negotiation.rollback()
         return False
-
-
-def present_codecs(negotiation: OfferAnswer) -> tuple[Codec, ...] | None:
-    """The codecs of our last description, so that an offer of them changes nothing; ``None``
-    where there is none."""
-    description = negotiation.local_description
-    for media in description.media if description is not None else ():
-        if media.kind == "audio" and media.port:
-            return tuple(f.codec for f in media.payload_formats if f.codec.is_audio) or None
-    return None
 
 
 def _not_active() -> Conflict:
