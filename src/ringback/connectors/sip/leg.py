@@ -411,9 +411,11 @@ class SipLeg:
             self._report_hold()
 
     def _on_ending(self, event: InviteFailed | Cancelled | Ended) -> None:
-        if isinstance(event, Ended) and event.by is EndedBy.REMOTE:
-            self._refer.hung_up()
-        self._finish(cause_of_ending(event, self._our_reason))
+        by_far_end = isinstance(event, Ended) and event.by is EndedBy.REMOTE
+        if by_far_end and self._refer.hung_up():
+            self._finish(Cause(EndReason.TRANSFERRED))
+        else:
+            self._finish(cause_of_ending(event, self._our_reason))
 
     def _finish(self, cause: Cause) -> None:
         if self.over:

@@ -36,12 +36,14 @@ class ReferOut:
             case _:
                 self._accepted = True
 
-    def hung_up(self) -> None:
+    def hung_up(self) -> bool:
         """The far end ended the call. After its 202 that means that it is at the new one: many
-        hang up at once."""
+        hang up at once. Returns whether it is."""
         if self._accepted:
             self._decide(True, False, ACCEPTED, "Accepted")
         self.stop()
+        result = self._result
+        return result is not None and not result.cancelled() and result.result().done
 
     def stop(self) -> None:
         """The call is over for another reason."""
