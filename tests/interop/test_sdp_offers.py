@@ -175,7 +175,7 @@ def test_a_dtls_offer_is_answered_as_the_client(lab: Lab, tmp_path: Path) -> Non
     )
 
 
-@pytest.mark.requirement("call.refusals", "media.srtp-policy")
+@pytest.mark.requirement("call.refusals", "media.srtp-policy", "rfc3261.20.43")
 @pytest.mark.parametrize(
     ("offer", "address", "encryption", "warning"),
     [
@@ -201,7 +201,7 @@ def test_what_cannot_be_agreed_on_is_refused_with_its_warning(
     )
 
 
-@pytest.mark.requirement("call.refusals")
+@pytest.mark.requirement("call.refusals", "bad.sdp-size")
 def test_too_large_a_description_is_refused_as_such_and_counted(lab: Lab, tmp_path: Path) -> None:
     many = [*G711, *(f"a=x-attribute-{n}" for n in range(600))]
     lab.play(tmp_path / "first", Round(many, 413), transport="t1")

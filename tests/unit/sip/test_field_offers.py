@@ -81,6 +81,7 @@ def test_a_second_round_with_the_same_offer_changes_nothing(name: str) -> None:
     assert oa.negotiated == result
 
 
+@pytest.mark.requirement("bad.sdp-size")
 def test_a_thousand_candidates_are_left_out_and_the_address_of_the_section_counts() -> None:
     offer: FieldOffer = FIELD_OFFERS["browser"]
     candidates = "".join(

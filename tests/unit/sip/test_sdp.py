@@ -433,6 +433,7 @@ def test_directions_combine_flow_by_flow(ours: Direction, theirs: Direction) -> 
     assert theirs.reversed.reversed is theirs
 
 
+@pytest.mark.requirement("bad.sdp-size")
 def test_a_section_of_too_many_attributes_is_too_large_and_candidates_do_not_count() -> None:
     head = b"v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 8\n"
     fits = SessionDescription.parse(head + b"a=x\n" * sdp_module.MAX_ATTRIBUTES)
@@ -443,6 +444,7 @@ def test_a_section_of_too_many_attributes_is_too_large_and_candidates_do_not_cou
     assert SessionDescription.parse(head + many).media[0].attributes == ()
 
 
+@pytest.mark.requirement("bad.sdp-size")
 @pytest.mark.parametrize(
     "data",
     [

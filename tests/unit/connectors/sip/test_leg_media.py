@@ -129,7 +129,7 @@ def encrypted(encryption: MediaEncryption) -> Route:
     return replace(ROUTE, media_encryption=encryption)
 
 
-@pytest.mark.requirement("call.refusals", "media.srtp-policy")
+@pytest.mark.requirement("call.refusals", "media.srtp-policy", "rfc3261.20.43", "bad.sdp-size")
 @pytest.mark.parametrize(
     ("body", "encryption", "status", "warning"),
     [
