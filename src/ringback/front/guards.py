@@ -23,6 +23,8 @@ def sip_guard(settings: Settings, clock: Clock, metrics: Metrics, doorlist: Door
         rate=settings.guard_rate,
         burst=settings.guard_burst,
         total_rate=settings.guard_total_rate,
+        trunk_rate=settings.guard_trunk_rate,
+        trunk_burst=max(1, round(settings.guard_trunk_rate)),
         offences=settings.guard_offences,
         first_ban=settings.guard_ban,
         exempt=settings.guard_exempt,

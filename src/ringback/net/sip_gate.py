@@ -58,7 +58,7 @@ class SipGate:
     def datagram(self, data: bytes, host: str, now: float) -> Verdict:
         """Whether a datagram may be parsed."""
         if self.guard.is_exempt(host, now):
-            return Verdict.ACCEPT
+            return self._trunk_datagram(data, host, now)
         call_id = sip_peek.call_id(data)
         if sip_peek.is_response(data):
             return self._response(sip_peek.branch(data), host, now)
@@ -71,6 +71,14 @@ class SipGate:
         if self.guard.is_banned(host, now, count=True):
             return Verdict.DROP
         return self._stranger(self._scanners.in_message(data), host, now)
+
+    def _trunk_datagram(self, data: bytes, host: str, now: float) -> Verdict:
+        """A trunk's calls are its own business; new ones have a bound, and no scanner is heard."""
+        if sip_peek.is_response(data) or data.startswith(b"ACK "):
+            return Verdict.ACCEPT
+        if self._core.serves(sip_peek.call_id(data)):
+            return Verdict.ACCEPT
+        return self._trunk(self._scanners.in_message(data), host, now)
 
     # ---- connections ------------------------------------------------------------------------
 
@@ -87,7 +95,7 @@ class SipGate:
     def message(self, message: Request | Response, host: str, now: float) -> Verdict:
         """Whether a message that came on a connection may be processed."""
         if self.guard.is_exempt(host, now):
-            return Verdict.ACCEPT
+            return self._trunk_message(message, host, now)
         if isinstance(message, Response):
             return self._response(_branch(message), host, now)
         if self.serves(message):
@@ -98,9 +106,16 @@ class SipGate:
             return Verdict.ACCEPT
         if self.guard.is_banned(host, now, count=True):
             return Verdict.DROP
+        return self._stranger(self._is_scanner(message), host, now)
+
+    def _trunk_message(self, message: Request | Response, host: str, now: float) -> Verdict:
+        if isinstance(message, Response) or message.method == "ACK" or self.serves(message):
+            return Verdict.ACCEPT
+        return self._trunk(self._is_scanner(message), host, now)
+
+    def _is_scanner(self, message: Request) -> bool:
         agent = message.headers.get("User-Agent") or ""
-        caller = message.headers.get("From") or ""
-        return self._stranger(self._scanners.in_headers(agent, caller), host, now)
+        return self._scanners.in_headers(agent, message.headers.get("From") or "")
 
     def malformed(self, host: str, now: float) -> None:
         """Note what could not be read."""
@@ -130,6 +145,12 @@ class SipGate:
     def _stray(self) -> Verdict:
         self.counters.stray += 1
         return Verdict.DROP
+
+    def _trunk(self, scanner: bool, host: str, now: float) -> Verdict:
+        if scanner:
+            self.counters.scanners += 1
+            return Verdict.DROP
+        return self.guard.judge(host, now)
 
     def _stranger(self, scanner: bool, host: str, now: float) -> Verdict:
         if scanner:

@@ -60,7 +60,9 @@ class GuardRules:
     """``rate`` and ``burst`` bound the new requests of one stranger, ``total_rate`` and
     ``total_burst`` those of all strangers together. ``offences`` within ``window`` seconds bring
     a ban of ``first_ban`` seconds, twice as long each time, up to ``longest_ban``. A source on
-    this machine or on a private network gets ``near_factor`` times the rate and the offences."""
+    this machine or on a private network gets ``near_factor`` times the rate and the offences.
+    Trunks have ``trunk_rate`` and ``trunk_burst``, and are never banned; what is in ``exempt``
+    has no limit at all."""
 
     enabled: bool = True
     rate: float = 10.0
@@ -72,6 +74,8 @@ class GuardRules:
     first_ban: float = 600.0
     longest_ban: float = 86_400.0
     near_factor: int = 10
+    trunk_rate: float = 300.0
+    trunk_burst: int = 300
     exempt: tuple[Network, ...] = ()
 
 
@@ -96,6 +100,8 @@ class GuardCounters:
     """Requests answered with 503 because of their rate."""
     dropped_rate: int = 0
     """Requests of a source beyond its rate."""
+    dropped_trunk: int = 0
+    """New requests of a trunk beyond what any trunk may send."""
     dropped_total: int = 0
     """Requests beyond what all strangers together may cost."""
     dropped_banned: int = 0
@@ -110,8 +116,12 @@ class GuardCounters:
 @dataclass(slots=True)
 class _Source:
     exempt: bool
+    """A trunk, or named by the operator: never banned."""
+    free: bool
+    """Named by the operator, or the guard is off: not limited either."""
     near: bool
     generation: int
+    trunk: TokenBucket
     requests: TokenBucket
     known: TokenBucket
     busy: TokenBucket
@@ -154,7 +164,7 @@ class SourceGuard:
         """What a new request (or connection) of a source deserves; it is counted."""
         source = self._source(host, now)
         if source.exempt:
-            return Verdict.ACCEPT
+            return self._judge_trunk(source, now)
         if self.is_banned(host, now, count=True):
             return Verdict.DROP
         if not source.requests.take(now):
@@ -168,6 +178,12 @@ class SourceGuard:
             return Verdict.DROP
         self.counters.accepted += 1
         return Verdict.ACCEPT
+
+    def _judge_trunk(self, source: _Source, now: float) -> Verdict:
+        if source.free or source.trunk.take(now):
+            return Verdict.ACCEPT
+        self.counters.dropped_trunk += 1
+        return self._busy(source, now)
 
     def judge_known(self, host: str, now: float) -> bool:
         """Whether a message of a live call may come in: also from a banned source, as long as it
@@ -185,7 +201,7 @@ class SourceGuard:
         return Verdict.BUSY
 
     def is_exempt(self, host: str, now: float) -> bool:
-        """Whether nothing of this source is limited: a trunk, or named by the operator."""
+        """Whether it is never banned: a trunk, or named by the operator."""
         return self._source(host, now).exempt
 
     def is_near(self, host: str, now: float) -> bool:
@@ -272,17 +288,20 @@ class SourceGuard:
             return self._meet(key, host, now)
         self._sources.move_to_end(key)
         if source.generation != self._generation:
-            source.exempt = self._is_exempt(host)
+            source.exempt = source.free or self.exempt(host)
             source.generation = self._generation
         return source
 
     def _meet(self, key: str, host: str, now: float) -> _Source:
         near = is_near(host)
         factor = self._factor(near)
+        free = self._is_free(host)
         source = _Source(
-            self._is_exempt(host),
+            free or self.exempt(host),
+            free,
             near,
             self._generation,
+            TokenBucket(self.rules.trunk_rate, self.rules.trunk_burst, now),
             TokenBucket(self.rules.rate * factor, self.rules.burst * factor, now),
             TokenBucket(KNOWN_RATE * factor, KNOWN_BURST * factor, now),
             TokenBucket(BUSY_RATE, BUSY_BURST, now),
@@ -294,8 +313,8 @@ class SourceGuard:
             self.counters.sources_forgotten += 1
         return source
 
-    def _is_exempt(self, host: str) -> bool:
-        if not self.rules.enabled or self.exempt(host):
+    def _is_free(self, host: str) -> bool:
+        if not self.rules.enabled:
             return True
         if not self.rules.exempt:
             return False

@@ -79,6 +79,17 @@ def test_whoever_knows_the_token_of_our_contact_is_a_trunk() -> None:
     assert made.datagram(invite(line=";line=guess"), FAR, 101.0) is Verdict.DROP
 
 
+def test_a_scanner_behind_a_trunks_address_is_not_heard_and_the_trunk_is() -> None:
+    made = gate()
+    made.guard.exempt = FAR.__eq__
+    for _ in range(500):
+        assert made.datagram(invite(agent="friendly-scanner"), FAR, 100.0) is Verdict.DROP
+    assert made.datagram(invite(), FAR, 100.0) is Verdict.ACCEPT
+    assert made.datagram(invite("live@call", method="BYE"), FAR, 100.0) is Verdict.ACCEPT
+    assert made.datagram(response("z9hG4bKother"), FAR, 100.0) is Verdict.ACCEPT
+    assert made.guard.bans(100.0) == []
+
+
 def test_responses_and_acks_to_nothing_are_dropped_without_a_token() -> None:
     made = gate()
     for _ in range(50):

@@ -90,18 +90,31 @@ def test_a_flood_brings_a_ban_by_itself() -> None:
 
 
 @pytest.mark.requirement("guard.source-rate")
-def test_trunks_and_named_networks_are_never_limited() -> None:
-    rules = GuardRules(rate=1, burst=1, exempt=(ipaddress.ip_network("198.51.100.0/24"),))
+def test_a_trunk_is_never_banned_and_its_bound_is_far_away() -> None:
     trunks = {FAR}
-    made = SourceGuard(rules, exempt=trunks.__contains__)
-    for host in (FAR, "198.51.100.9"):
-        for _ in range(1000):
-            made.offend(host, Offence.SCANNER, 100.0)
-            assert made.judge(host, 100.0) is Verdict.ACCEPT
+    made = SourceGuard(GuardRules(rate=1, burst=1), exempt=trunks.__contains__)
+    verdicts = []
+    for _ in range(400):
+        made.offend(FAR, Offence.SCANNER, 100.0)
+        verdicts.append(made.judge(FAR, 100.0))
+    assert verdicts[:300] == [Verdict.ACCEPT] * 300
+    assert verdicts[300:303] == [Verdict.BUSY] * 3
+    assert set(verdicts[303:]) == {Verdict.DROP}
+    assert made.judge(FAR, 101.0) is Verdict.ACCEPT
+    assert made.bans(101.0) == []
     trunks.clear()
     assert made.is_exempt(FAR, 101.0)  # remembered, so that a packet costs no look-up
     made.forget_exemptions()
     assert not made.is_exempt(FAR, 101.0)
+
+
+def test_named_networks_have_no_limit_at_all() -> None:
+    rules = GuardRules(rate=1, burst=1, exempt=(ipaddress.ip_network("198.51.100.0/24"),))
+    made, bans = guard(rules)
+    for _ in range(1000):
+        made.offend("198.51.100.9", Offence.SCANNER, 100.0)
+        assert made.judge("198.51.100.9", 100.0) is Verdict.ACCEPT
+    assert bans == []
 
 
 def test_a_banned_source_that_becomes_a_trunk_is_heard() -> None:
