@@ -58,6 +58,10 @@ __all__ = [
 ]
 
 
+MAX_AUDIO_SECTIONS = 8
+"""Audio sections of an offer that are looked at; the others are rejected unseen."""
+
+
 class NegotiationState(StrEnum):
     NO_SDP = "no_sdp"
     LOCAL_OFFER = "local_offer"
@@ -274,9 +278,9 @@ class OfferAnswer:
         """
         refusal = NotAcceptable("the offer has no audio stream", WARN_MEDIA_TYPE)
         best: tuple[tuple[bool, bool, int], _Choice] | None = None
-        for index, media in enumerate(remote.media):
-            if media.kind != "audio" or media.port == 0:
-                continue
+        audio = [n for n, m in enumerate(remote.media) if m.kind == "audio" and m.port]
+        for index in audio[:MAX_AUDIO_SECTIONS]:
+            media = remote.media[index]
             try:
                 choice = self._judge(remote, index, media)
             except NotAcceptable as error:

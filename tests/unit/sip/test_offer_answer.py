@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringback.sip.offer_answer import (
+    MAX_AUDIO_SECTIONS,
     TRANSITIONS,
     MediaAddress,
     Negotiated,
@@ -157,6 +158,16 @@ def test_of_a_secure_and_a_plain_section_the_plain_one_is_taken() -> None:
     answer, negotiated = answered(machine(), remote)
     assert [media.port for media in answer.media] == [0, 10_000]
     assert negotiated.remote.port == 20_000
+
+
+@pytest.mark.requirement("bad.sdp-size")
+def test_no_more_than_a_few_audio_sections_are_looked_at() -> None:
+    strange = ["m=audio 20000 RTP/AVP 18"] * (MAX_AUDIO_SECTIONS - 1)
+    rest = [*strange[1:], "m=audio 20002 RTP/AVP 8"]
+    _, negotiated = answered(machine(), sdp("audio 20000 RTP/AVP 18", *rest))
+    assert negotiated.remote.port == 20_002
+    with pytest.raises(NotAcceptable):
+        machine().receive_offer(sdp("audio 20000 RTP/AVP 18", *strange, *rest))
 
 
 def test_the_feedback_profile_is_agreed_to_and_mirrored() -> None:
