@@ -124,12 +124,20 @@ def test_every_answer_is_one_that_the_document_promises(
     for name, known in known_ids.items():
         if not _wrong_on_purpose(case) and len(str(case.path_parameters.get(name, ""))) % 2:
             case.path_parameters[name] = known()
+    _do_not_wait_for_keys(case)
     case.call_and_validate(
         base_url=busy_gateway.url,
         headers={"X-API-Key": API_KEY},
         checks=[not_a_server_error, *CHECKS.get_by_names(list(CHECKED))],
         timeout=SECONDS,
     )
+
+
+def _do_not_wait_for_keys(case: Any) -> None:
+    """Nobody presses any here: the answer comes with the timeout."""
+    gathers = case.method == "POST" and case.path.endswith("/gather")
+    if gathers and isinstance(case.body, dict) and not _wrong_on_purpose(case):
+        case.body |= {"first_timeout": 0.1, "prompt": ""}
 
 
 def _wrong_on_purpose(case: Any) -> bool:

@@ -85,7 +85,7 @@ class GatherWanted:
     max_digits: int = MAX_DIGITS
     min_digits: int = 0
     terminator: str | None = "#"
-    first_timeout: float = 10.0
+    first_timeout: float = 5.0
     inter_digit_timeout: float = 5.0
     allowed: str = ALL_KEYS
     prompt: str = ""

@@ -161,7 +161,7 @@ class GatherRequest(ApiModel):
         default="#", description="The key that ends the input, not part of it; null: none."
     )
     first_timeout: float = Field(
-        default=10.0, ge=0.1, le=120, description="Seconds until the first key, after the prompt."
+        default=5.0, ge=0.1, le=120, description="Seconds until the first key, after the prompt."
     )
     inter_digit_timeout: float = Field(
         default=5.0, ge=0.1, le=60, description="Seconds from each key until the next one."
