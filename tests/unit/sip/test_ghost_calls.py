@@ -13,16 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringback.sip.events import Acked, Answered, IncomingInvite
+from ringback.sip.refer import ReferTo
 from ringback.sip.session_states import SessionState
 from ringback.sip.transport import Transport
+from ringback.sip.uri import Uri
 from unit.sip.sipkit import ANSWER, GIVE_UP, OFFER_2
 from unit.sip.virtual_network import Network, Party, Weather
 
 FINE = Weather()
 ROUGH = Weather(lost=0.4, doubled=0.2, fastest=0.005, slowest=1.2)
 
-CALLER_ACTIONS = ("cancel", "bye", "hang_up", "reinvite", "info")
-CALLEE_ACTIONS = ("ring", "accept", "reject", "bye", "hang_up", "reinvite", "info")
+CALLER_ACTIONS = ("cancel", "bye", "hang_up", "reinvite", "update", "refer", "info")
+CALLEE_ACTIONS = (
+    *("ring", "early", "accept", "reject", "bye", "hang_up"),
+    *("reinvite", "update", "refer", "info"),
+)
+CAROL = ReferTo(Uri.parse("sip:carol@192.0.2.9"))
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,14 @@ def act(party: Party, action: str, now: float) -> None:
             session.reinvite(OFFER_2, now=now)
         case "info":
             session.info("application/dtmf", b"1", now=now)
+        case "update":
+            session.update(OFFER_2, now=now)
+        case "refer":
+            session.refer(CAROL, now=now)
         case "ring":
             session.progress(180, now=now)
+        case "early":
+            session.progress(183, sdp=ANSWER, now=now)
         case "accept":
             session.accept(ANSWER, now=now)
         case "reject":
@@ -63,7 +75,7 @@ def steps(draw: st.DrawFn) -> list[Step]:
     """Up to eight things that the two owners do, most often beginning with an answer."""
     of_caller = st.builds(Step, WAITS, st.just(True), st.sampled_from(CALLER_ACTIONS))
     of_callee = st.builds(Step, WAITS, st.just(False), st.sampled_from(CALLEE_ACTIONS))
-    opening = draw(st.sampled_from(["", "accept", "ring accept", "accept", "ring"]))
+    opening = draw(st.sampled_from(["", "accept", "ring accept", "early accept", "early ring"]))
     first = [Step(draw(WAITS) + 0.02, False, action) for action in opening.split()]
     return first + draw(st.lists(of_caller | of_callee, max_size=6))
 
@@ -88,8 +100,9 @@ class Watch:
         self.longest = max(self.longest, self.network.now - self.since)
 
 
-def play(network: Network, script: list[Step]) -> None:
-    network.call()
+def play(network: Network, script: list[Step], reliable: bool = False) -> None:
+    """``reliable``: the caller requires reliable provisional responses."""
+    network.call(headers=(("Require", "100rel"),) if reliable else ())
     for step in script:
         network.advance(step.wait)
         act(network.caller if step.caller else network.callee, step.action, network.now)
@@ -115,13 +128,19 @@ def everything_ended_once_and_nothing_is_left(network: Network) -> None:
     weather=st.sampled_from([FINE, ROUGH]),
     transport=st.sampled_from(["udp", "udp", "udp", "tcp"]),
     last=st.booleans(),
+    reliable=st.booleans(),
 )
 def test_both_sides_agree_in_the_end_and_every_session_ends_once(
-    script: list[Step], seed: int, weather: Weather, transport: Transport, last: bool
+    script: list[Step],
+    seed: int,
+    weather: Weather,
+    transport: Transport,
+    last: bool,
+    reliable: bool,
 ) -> None:
     network = Network(seed, weather, transport)
     watch = Watch(network)
-    play(network, script)
+    play(network, script, reliable)
     network.advance(3 * GIVE_UP)
     assert watch.longest <= GIVE_UP
     caller, callee = (party.state for party in network.parties)

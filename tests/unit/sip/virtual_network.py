@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from random import Random
 
+from ringback.sip.endpoint import EndpointConfig
 from ringback.sip.events import (
     ENDING_EVENTS,
     Event,
     IncomingInvite,
     OfferReceived,
+    ReferReceived,
 )
 from ringback.sip.invite_session import InviteSession
 from ringback.sip.message import parse_message
@@ -43,7 +45,8 @@ class Party:
 
     def __init__(self, name: str, host: str, seed: int) -> None:
         random = Random(f"{seed}{name}")
-        self.node = Node(host=host, prefix=name, random=random.random)
+        config = EndpointConfig(transfers=True)
+        self.node = Node(config, host=host, prefix=name, random=random.random)
         self.host = host
         self.session: InviteSession | None = None
         self.seen: list[Event] = []
@@ -66,6 +69,9 @@ class Party:
             self.session = event.session
         elif isinstance(event, OfferReceived):
             self.on_offer(event.session)
+        elif isinstance(event, ReferReceived):
+            event.referral.accept(now=self.node.now)
+            event.referral.report(486, now=self.node.now)
 
 
 class Network:
@@ -87,9 +93,9 @@ class Network:
     def parties(self) -> tuple[Party, Party]:
         return self.caller, self.callee
 
-    def call(self) -> InviteSession:
+    def call(self, **changes: object) -> InviteSession:
         hop = Hop(self.transport, self.callee.host, 5060)
-        session = self.caller.node.endpoint.invite(invite_request(), [hop], now=self.now)
+        session = self.caller.node.endpoint.invite(invite_request(**changes), [hop], now=self.now)
         self.caller.session = session
         self.settle_down()
         return session
