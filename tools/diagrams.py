@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
+from ringback.calls import gather, transfer
 from ringback.calls import states as call
 from ringback.media import protection
 from ringback.sip import (
@@ -94,6 +95,34 @@ def page() -> str:
             "A call",
             "src/ringback/calls/states.py",
             ((word(a), label(e), word(b)) for (a, e), b in call.TRANSITIONS.items()),
+        )
+    )
+    parts.append(
+        diagram(
+            "Who holds a call",
+            "src/ringback/calls/states.py",
+            (
+                (word(a), f"{party.value} {'holds' if held else 'resumes'}", word(b))
+                for (a, party, held), b in call.HOLDING.items()
+            ),
+        )
+    )
+    parts.append(
+        diagram(
+            "A transfer",
+            "src/ringback/calls/transfer.py",
+            (
+                (word(a), label(b), word(b))
+                for a in transfer.STEPS
+                for b in sorted(transfer.STEPS[a])
+            ),
+        )
+    )
+    parts.append(
+        diagram(
+            "Gathering keys",
+            "src/ringback/calls/gather.py",
+            ((word(a), label(e), word(b)) for (a, e), b in gather.TRANSITIONS.items()),
         )
     )
     parts.append(
