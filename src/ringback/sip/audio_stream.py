@@ -54,6 +54,9 @@ class LocalMedia:
     prefer_local: bool = False
     """Answer with the first of *our* codecs that the peer offers, not the first of the peer's."""
     security: SecurityPolicy = field(default_factory=SecurityPolicy)
+    heard_from: str | None = None
+    """Where the peer's signalling comes from (an IP literal): stands in for an audio address of
+    the other IP version."""
 
 
 @dataclass(frozen=True, slots=True)

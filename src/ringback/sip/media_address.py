@@ -18,18 +18,24 @@ class MediaAddress:
     port: int
 
 
-def require_reachable(connection: Connection | None, local_host: str) -> Connection:
-    """``connection`` if audio from ``local_host`` (an IP literal) can go there, or if it says that
-    none shall (``0.0.0.0``).
+def reachable_host(
+    connection: Connection | None, local_host: str, heard_from: str | None = None
+) -> str:
+    """Where audio from ``local_host`` (an IP literal) is to go: the host of ``connection``, also
+    where that says that none shall (``0.0.0.0``).
+
+    Phones on two networks may name an address of the other IP version while they signal over
+    ours: ``heard_from``, where their signalling comes from, stands in for it then, until the
+    first packet shows the real source.
 
     Raises :class:`NotAcceptable` with the warning 301 (incompatible network address) for the other
-    IP version, for groups and reserved ranges, for a name (RFC 8866 5.7 has IP addresses in
-    practice, and a lookup here would stop the call), and without any address at all.
+    IP version without a stand-in, for groups and reserved ranges, for a name (RFC 8866 5.7 has IP
+    addresses in practice, and a lookup here would stop the call), and without any address at all.
     """
     if connection is None:
         raise NotAcceptable("the audio stream has no address (c=)", WARN_ADDRESS)
     if connection.unspecified:
-        return connection
+        return connection.host
     address = _parsed(connection.host)
     if address is None:
         raise NotAcceptable(
@@ -38,11 +44,14 @@ def require_reachable(connection: Connection | None, local_host: str) -> Connect
     if not _may_be_sent_to(address):
         raise NotAcceptable(f"no audio can be sent to {address}", WARN_ADDRESS)
     ours = _parsed(local_host)
-    if ours is not None and ours.version != address.version:
-        raise NotAcceptable(
-            f"the audio is at {address}, which IPv{ours.version} does not reach", WARN_ADDRESS
-        )
-    return connection
+    if ours is None or ours.version == address.version:
+        return connection.host
+    stand_in = _parsed(heard_from or "")
+    if stand_in is not None and stand_in.version == ours.version:
+        return str(stand_in)
+    raise NotAcceptable(
+        f"the audio is at {address}, which IPv{ours.version} does not reach", WARN_ADDRESS
+    )
 
 
 def rtcp_address(theirs: MediaDescription, host: str, mux: bool) -> MediaAddress:

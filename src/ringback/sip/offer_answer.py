@@ -33,7 +33,7 @@ from ringback.sip.codec_choice import (
     receivable,
 )
 from ringback.sip.errors import SipError
-from ringback.sip.media_address import require_reachable, rtcp_address
+from ringback.sip.media_address import reachable_host, rtcp_address
 from ringback.sip.media_security import Plan, Security, SecurityNegotiation, profile_of
 from ringback.sip.not_acceptable import WARN_MEDIA_TYPE
 from ringback.sip.sdp import (
@@ -296,7 +296,7 @@ class OfferAnswer:
     def _judge(self, remote: SessionDescription, index: int, media: MediaDescription) -> _Choice:
         """What could be agreed on for one section. Raises :class:`NotAcceptable`."""
         profile_of(media)
-        require_reachable(remote.connection_of(media), self.local.host)
+        self._host_of(remote, media)
         plan = self._security.plan(self.local.security, remote, media)
         chosen = choose(media.payload_formats, self.local.codecs, self.local.prefer_local)
         if chosen is None:
@@ -352,7 +352,7 @@ class OfferAnswer:
         answered: bool = False,
     ) -> Negotiated:
         theirs, codec = choice.theirs, choice.codec
-        connection = require_reachable(remote.connection_of(theirs), self.local.host)
+        host = self._host_of(remote, theirs)
         peer = effective_direction(remote, theirs)
         wanted = ours.direction or Direction.SENDRECV
         held = not peer.receive
@@ -365,8 +365,8 @@ class OfferAnswer:
         noise = comfort_noise_for(offered, codec) if comfort_noise_for(mine, codec) else None
         fmtp = choice.chosen.codec.fmtp
         return Negotiated(
-            remote=MediaAddress(connection.host, theirs.port),
-            remote_rtcp=rtcp_address(theirs, connection.host, mux),
+            remote=MediaAddress(host, theirs.port),
+            remote_rtcp=rtcp_address(theirs, host, mux),
             codec=codec.name,
             payload_type=choice.chosen.payload_type,
             clock_rate=codec.clock_rate,
@@ -383,6 +383,11 @@ class OfferAnswer:
             comfort_noise_payload_type=noise.payload_type if noise is not None else None,
             security=security,
         )
+
+    def _host_of(self, remote: SessionDescription, media: MediaDescription) -> str:
+        """Raises :class:`NotAcceptable` where no audio can go."""
+        connection = remote.connection_of(media)
+        return reachable_host(connection, self.local.host, self.local.heard_from)
 
     def _complete(
         self,

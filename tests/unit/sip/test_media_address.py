@@ -47,6 +47,15 @@ def test_each_ip_version_reaches_its_own() -> None:
         six.receive_offer(sdp(host="198.51.100.7"))
 
 
+def test_a_phone_on_two_networks_is_sent_audio_where_it_is_heard() -> None:
+    heard = machine(replace(LOCAL, heard_from="198.51.100.7"))
+    _, negotiated = answered(heard, sdp("audio 20000 RTP/AVP 8", "c=IN IP6 2001:db8::9"))
+    assert negotiated.remote == MediaAddress("198.51.100.7", 20000)
+    assert negotiated.remote_rtcp == MediaAddress("198.51.100.7", 20001)
+    with pytest.raises(NotAcceptable):
+        heard.receive_offer(sdp("audio 20000 RTP/AVP 8", "c=IN IP6 ff15::101"))
+
+
 @pytest.mark.parametrize("host", ["10.0.0.9", "192.168.1.5", "127.0.0.1", "169.254.3.4"])
 def test_private_addresses_are_taken_for_the_real_source_is_followed(host: str) -> None:
     assert answered(machine(), sdp(host=host))[1].remote.host == host

@@ -162,7 +162,7 @@ class InboundCalls:
             leg.confined_to = event.flow.hop.host
         leg.account_id, leg.trunk_id, leg.terms = route.account_id, route.trunk_id, route
         read, offer = self._read_offer(event, leg)
-        if read and self._acceptable(leg, route, offer, our_host):
+        if read and self._acceptable(event, leg, route, offer, our_host):
             await self._offer(event, leg, route, offer, our_host)
 
     def _read_offer(
@@ -196,7 +196,7 @@ class InboundCalls:
             self._refuse(leg, status, reason or None, "it replaces no call of its own")
             return
         read, offer = self._read_offer(event, leg)
-        if not read or not self._acceptable(leg, old.terms, offer, our_host):
+        if not read or not self._acceptable(event, leg, old.terms, offer, our_host):
             return
         takeover = transfers.takeover(old, Newcomer(*caller_of(event.request, True)))
         takeover.new = leg
@@ -205,7 +205,8 @@ class InboundCalls:
             opened = await open_media(
                 self._services.plane, takeover.media_id, self._bind_host, old.call_id
             )
-            leg.media_opened(local_media(our_host, opened, old.terms), offer)
+            media = local_media(our_host, opened, old.terms, event.flow.hop.host)
+            leg.media_opened(media, offer)
             await leg.accept()
         except NotAcceptable as error:
             leg.refuse_media(error)
@@ -216,6 +217,7 @@ class InboundCalls:
 
     def _acceptable(
         self,
+        event: IncomingInvite,
         leg: InboundLeg,
         route: Route | TrunkAccount,
         offer: SessionDescription | None,
@@ -225,7 +227,8 @@ class InboundCalls:
         if offer is None:
             return True
         try:
-            OfferAnswer(possible_media(our_host, route), 0).receive_offer(offer)
+            media = possible_media(our_host, route, event.flow.hop.host)
+            OfferAnswer(media, 0).receive_offer(offer)
         except NotAcceptable as error:
             self._refuse(leg, 488, "Not Acceptable Here", str(error), (warning_of(error),))
             return False
@@ -265,7 +268,8 @@ class InboundCalls:
             return
         try:
             opened = await open_media(self._services.plane, call_id, self._bind_host)
-            leg.media_opened(local_media(our_host, opened, route), offer)
+            media = local_media(our_host, opened, route, event.flow.hop.host)
+            leg.media_opened(media, offer)
         except NotAcceptable as error:
             leg.media_refused()
             leg.refuse_media(error)

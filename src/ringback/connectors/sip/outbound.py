@@ -108,7 +108,8 @@ class OutboundLeg(SipLeg):
             return
         if self.over:
             return
-        self.negotiation = OfferAnswer(local_media(our_host, opened, trunk), new_session_id())
+        media = local_media(our_host, opened, trunk, hops[0].host)
+        self.negotiation = OfferAnswer(media, new_session_id())
         try:
             offer = self.negotiation.offer()
         except NotAcceptable as error:

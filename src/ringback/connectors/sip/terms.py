@@ -48,9 +48,11 @@ def codecs_of(names: tuple[str, ...]) -> tuple[Codec, ...]:
     return tuple(known) or (PCMA, PCMU)
 
 
-def local_media(host: str, opened: SessionOpened, terms: TrunkAccount | Route) -> LocalMedia:
+def local_media(
+    host: str, opened: SessionOpened, terms: TrunkAccount | Route, heard_from: str | None = None
+) -> LocalMedia:
     """What we offer and answer with at ``host`` (an IP literal) on the terms of a trunk: its order
-    of codecs counts, not the peer's."""
+    of codecs counts, not the peer's. ``heard_from`` is where the peer's signalling comes from."""
     return LocalMedia(
         host,
         opened.rtp_port,
@@ -58,6 +60,7 @@ def local_media(host: str, opened: SessionOpened, terms: TrunkAccount | Route) -
         codecs=codecs_of(terms.codecs),
         prefer_local=True,
         security=security_policy(terms.media_encryption, opened.fingerprint),
+        heard_from=heard_from,
     )
 
 
@@ -67,9 +70,11 @@ def new_session_id() -> int:
     return secrets.randbits(53)
 
 
-def possible_media(host: str, terms: TrunkAccount | Route) -> LocalMedia:
+def possible_media(
+    host: str, terms: TrunkAccount | Route, heard_from: str | None = None
+) -> LocalMedia:
     """As :func:`local_media` before there is a media session, to judge an offer by."""
-    return local_media(host, SessionOpened("", 9, 10, _SOME_FINGERPRINT), terms)
+    return local_media(host, SessionOpened("", 9, 10, _SOME_FINGERPRINT), terms, heard_from)
 
 
 _SOME_FINGERPRINT = ("sha-256", ":".join(["00"] * 32))
