@@ -10,4 +10,5 @@ run bench/audio_path.py
 run bench/srtp_path.py
 run bench/gateway_calls.py --calls 100 --seconds 15
 run bench/sipp_calls.py --rate 50 --seconds 20
+run bench/scanner_flood.py --calls 100 --seconds 10
 run bench/local_stt.py

@@ -54,9 +54,10 @@ class RequestReceiver:
         known = layer.find_server(received, request.method)
         if known is not None:
             known.receive_retransmission(now)
-        elif self._is_strangers(received, now):
+        elif refusal := self._refusal(received, now):
             rejection = self._validate(request)
-            self._strangers.answer(received, rejection, busy=not self.accepting_new_calls)
+            busy = not self.accepting_new_calls
+            self._strangers.answer(received, refusal, rejection, busy)
         elif layer.server_count >= self._core.config.max_server_transactions:
             self._refuse_overload(received)
         else:
@@ -81,14 +82,14 @@ class RequestReceiver:
 
     # ---- strangers ----------------------------------------------------------------------------
 
-    def _is_strangers(self, received: ReceivedRequest, now: float) -> bool:
-        """Whether the gatekeeper turns it away. What belongs to a call is never asked about."""
+    def _refusal(self, received: ReceivedRequest, now: float) -> int:
+        """What the gatekeeper says; 0 for what belongs to a call, which he is not asked about."""
         if self.gatekeeper is None or _dialog_id(received) in self._core.dialogs:
-            return False
+            return 0
         if received.method == "CANCEL":
             if self._core.transactions.find_server(received, "INVITE") is not None:
-                return False
-        return not self.gatekeeper.welcomes(received.request, received.flow, now)
+                return 0
+        return self.gatekeeper.refusal(received.request, received.flow, now)
 
     def refuse_busy(self, request: Request, flow: Flow) -> None:
         """503 with Retry-After, and nothing else is done about it."""

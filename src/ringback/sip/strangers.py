@@ -23,9 +23,10 @@ _TAG_BYTES = 8
 
 
 class Gatekeeper(Protocol):
-    def welcomes(self, request: Request, flow: Flow, now: float) -> bool:
-        """Whether a request that belongs to no call may come in. ``False`` has it answered here,
-        and reported as ``Dropped`` unless the answer is a success."""
+    def refusal(self, request: Request, flow: Flow, now: float) -> int:
+        """0 if a request that belongs to no call may come in, else the status that an INVITE gets
+        (other methods get what they are owed). It is answered here then, and reported as
+        ``Dropped`` unless the answer is a success."""
         ...
 
 
@@ -34,10 +35,12 @@ class StrangerDesk:
         self._core = core
         self._secret = core.new_token().encode()
 
-    def answer(self, received: ReceivedRequest, rejection: Rejection | None, busy: bool) -> None:
+    def answer(
+        self, received: ReceivedRequest, refusal: int, rejection: Rejection | None, busy: bool
+    ) -> None:
         """``rejection`` is what is wrong with the request itself; ``busy``: no new calls are
         taken by anybody."""
-        status, headers = self._status_of(received, busy)
+        status, headers = self._status_of(received, refusal, busy)
         reason: str | None = None
         if rejection is not None:
             status, reason, headers = rejection.status, rejection.reason, rejection.headers
@@ -58,14 +61,16 @@ class StrangerDesk:
         )
         self._core.send(Transmission(received.reply_to, bytes(response)))
 
-    def _status_of(self, received: ReceivedRequest, busy: bool) -> tuple[int, ExtraHeaders]:
+    def _status_of(
+        self, received: ReceivedRequest, refusal: int, busy: bool
+    ) -> tuple[int, ExtraHeaders]:
         method = received.method
         if method == "CANCEL" or received.to.tag is not None:
             return 481, ()
         if busy and method in ("INVITE", "OPTIONS"):
             return 503, (self._core.retry_after,)
         if method == "INVITE":
-            return 403, ()
+            return refusal, ()
         if method == "OPTIONS":
             return 200, capabilities(self._core.config)
         return method_refusal(self._core.config, method)

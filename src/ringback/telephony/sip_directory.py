@@ -44,6 +44,10 @@ class TrunkDirectory:
     def knows_token(self, token: str) -> bool:
         return self._telephony.knows_token(token)
 
+    def has_number(self, query: InboundQuery) -> bool:
+        route = self._telephony.resolve_inbound(query)
+        return not isinstance(route, Refusal) or route.status != 404
+
     def is_open_to_all(self, user: str) -> bool:
         return self._telephony.is_open_to_all(user)
 

@@ -16,9 +16,9 @@ class Nobody:
     def __init__(self) -> None:
         self.asked = 0
 
-    def welcomes(self, request: Request, flow: Flow, now: float) -> bool:
+    def refusal(self, request: Request, flow: Flow, now: float) -> int:
         self.asked += 1
-        return request.uri.user == "demo"
+        return 0 if request.uri.user == "demo" else 403
 
 
 def guarded() -> tuple[Node, Nobody]:

@@ -15,7 +15,8 @@ from typing import Protocol
 
 import structlog
 
-from ringback.connectors.sip.terms import CONTACT_TOKEN, user_of
+from ringback.connectors.sip.directory import InboundQuery
+from ringback.connectors.sip.terms import CONTACT_TOKEN, inbound_query, user_of
 from ringback.core.clock import Clock
 from ringback.core.errors import Conflict, InvalidRequest, NotFound
 from ringback.net.sip_gate import SipGate
@@ -23,6 +24,7 @@ from ringback.net.sip_peek import ScannerNames
 from ringback.net.source_guard import Ban, Offence, SourceGuard, source_of
 from ringback.net.token_bucket import TokenBucket
 from ringback.sip.endpoint import SipEndpoint
+from ringback.sip.errors import SipError
 from ringback.sip.events import Dropped, DropReason
 from ringback.sip.message import Request
 from ringback.sip.transport import Flow
@@ -30,6 +32,10 @@ from ringback.sip.transport import Flow
 OPEN_LINE_RATE = 1.0
 OPEN_LINE_BURST = 10
 """Calls to the open line that one stranger may begin, per second and at once."""
+LOG_RATE = 5.0
+LOG_BURST = 50
+"""Lines about calls to numbers of nobody's, per second and at once; more are only counted."""
+FORBIDDEN, NOT_FOUND = 403, 404
 MAX_CALLERS = 4096
 """Sources whose calls to the open line are counted; the longest quiet one is forgotten first."""
 
@@ -51,6 +57,11 @@ class Doorlist(Protocol):
 
     def knows_token(self, token: str) -> bool:
         """Whether it is that of a contact which an enabled trunk has registered."""
+        ...
+
+    def has_number(self, query: InboundQuery) -> bool:
+        """Whether a call of a trunk is for somebody. ``True`` where it is not a trunk's, and would
+        be refused for another reason."""
         ...
 
     def is_open_to_all(self, user: str) -> bool:
@@ -87,6 +98,8 @@ class SipGuard:
         guard.exempt = doorlist.is_trunk
         guard.on_ban = self._tell
         self.refused_open_line = 0
+        self.refused_numbers = 0
+        self._log_bucket: TokenBucket | None = None
         self._guard = guard
         self._doorlist = doorlist
         self._clock = clock
@@ -131,16 +144,40 @@ class SipGuard:
         """A digest of this source was wrong."""
         self._guard.offend(host, Offence.CREDENTIALS, self._clock.monotonic())
 
-    def welcomes(self, request: Request, flow: Flow, now: float) -> bool:
-        """A trunk, by its address or by the token of our contact; or a call to the open line."""
-        host = flow.hop.host
-        if self._guard.is_exempt(host, now):
-            return True
-        if self._doorlist.knows_token(request.uri.params.get(CONTACT_TOKEN) or ""):
-            return True
-        if request.method != "INVITE" or not self._doorlist.is_open_to_all(user_of(request.uri)):
+    def refusal(self, request: Request, flow: Flow, now: float) -> int:
+        """0 for a trunk, by its address or by the token of our contact, and for a call to the
+        open line; 403 for strangers, 404 for a trunk that asks for a number of nobody's."""
+        host, invite = flow.hop.host, request.method == "INVITE"
+        token = request.uri.params.get(CONTACT_TOKEN) or ""
+        if self._guard.is_exempt(host, now) or self._doorlist.knows_token(token):
+            return NOT_FOUND if invite and self._asks_for_nobody(request, flow, now) else 0
+        if not invite or not self._doorlist.is_open_to_all(user_of(request.uri)):
+            return FORBIDDEN
+        return 0 if self._may_call(host, now) else FORBIDDEN
+
+    def _asks_for_nobody(self, request: Request, flow: Flow, now: float) -> bool:
+        """A call that could replace another one, or cannot be read, is looked at more closely
+        elsewhere."""
+        if "Replaces" in request.headers:
             return False
-        return self._may_call(host, now)
+        try:
+            query = inbound_query(request, flow)
+        except SipError:
+            return False
+        if self._doorlist.has_number(query):
+            return False
+        self.refused_numbers += 1
+        if self._log_bucket is None:
+            self._log_bucket = TokenBucket(LOG_RATE, LOG_BURST, now)
+        if self._log_bucket.take(now):
+            log.info(
+                "inbound call not routed",
+                source=query.source_host,
+                called=query.request_user,
+                status=NOT_FOUND,
+                why="no number of the trunk",
+            )
+        return True
 
     def _may_call(self, host: str, now: float) -> bool:
         if self._guard.is_near(host, now):
@@ -190,7 +227,11 @@ class SipGuard:
     def counters(self) -> dict[str, int]:
         """What the guard has done, by name, for metrics."""
         gate = asdict(self._gate.counters) if self._gate is not None else {}
-        return asdict(self._guard.counters) | gate | {"refused_open_line": self.refused_open_line}
+        ours = {
+            "refused_open_line": self.refused_open_line,
+            "refused_numbers": self.refused_numbers,
+        }
+        return asdict(self._guard.counters) | gate | ours
 
     def offences(self) -> dict[str, int]:
         return {offence.value: self._guard.offences[offence] for offence in Offence}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
+from ringback.connectors.sip.directory import InboundQuery
 from ringback.connectors.sip.guard import SipGuard
 from ringback.core.errors import Conflict, InvalidRequest, NotFound
 from ringback.net.source_guard import GuardRules, SourceGuard
@@ -30,6 +31,9 @@ class Door:
     def knows_token(self, token: str) -> bool:
         return token == "secret"
 
+    def has_number(self, query: InboundQuery) -> bool:
+        return query.request_user != "404"
+
     def is_open_to_all(self, user: str) -> bool:
         return user.lower() == "demo"
 
@@ -44,7 +48,10 @@ class Lab:
         self.guard.attach(self.node.endpoint, lambda source: self.calls)
 
     def welcomes(self, host: str, uri: str, method: str = "INVITE") -> bool:
-        return self.guard.welcomes(self.request(uri, method), flow(host), self.clock.time)
+        return self.refusal(host, uri, method) == 0
+
+    def refusal(self, host: str, uri: str, method: str = "INVITE") -> int:
+        return self.guard.refusal(self.request(uri, method), flow(host), self.clock.time)
 
     def request(self, uri: str, method: str = "INVITE") -> Request:
         return request_from(method, uri=uri)
@@ -74,6 +81,18 @@ def test_a_trunk_is_known_by_its_address_or_by_the_token_of_our_contact() -> Non
     assert lab.welcomes(TRUNK, "sip:100@192.0.2.1")
     assert lab.welcomes(FAR, "sip:100@192.0.2.1;line=secret")
     assert not lab.welcomes(FAR, "sip:100@192.0.2.1;line=wrong")
+
+
+def test_a_trunk_that_asks_for_a_number_of_nobodys_is_told_so_and_costs_little() -> None:
+    lab = Lab()
+    assert lab.refusal(TRUNK, "sip:404@192.0.2.1") == 404
+    assert lab.refusal(FAR, "sip:404@192.0.2.1") == 403
+    with capture_logs() as lines:
+        for _ in range(1000):
+            lab.refusal(TRUNK, "sip:404@192.0.2.1")
+    assert len(lines) == 49
+    assert lab.guard.refused_numbers == 1001
+    assert lab.node.clean
 
 
 @pytest.mark.requirement("guard.source-rate")
