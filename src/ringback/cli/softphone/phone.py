@@ -123,7 +123,7 @@ async def off_hook(
     clock = SystemClock()
     addresses = PublicAddress(clock=clock)
     endpoint = SipEndpoint(
-        EndpointConfig(user_agent=f"Ringback softphone {__version__}"),
+        EndpointConfig(user_agent=f"Ringback softphone {__version__}", session_expires=0),
         addresses,
         lambda: secrets.token_hex(8),
         random.random,
