@@ -136,7 +136,7 @@ def encrypted(encryption: MediaEncryption) -> Route:
         (PLAIN, MediaEncryption.REQUIRED, 488, "302"),
         (SDES, MediaEncryption.NONE, 488, "302"),
         (SDES, MediaEncryption.DTLS, 488, "302"),
-        (PLAIN.replace(b"IP4 203.0.113.20", b"IP6 2001:db8::9"), MediaEncryption.NONE, 488, "301"),
+        (PLAIN.replace(b"IP4 203.0.113.20", b"IP6 ff15::101"), MediaEncryption.NONE, 488, "301"),
         (PLAIN.replace(b"203.0.113.20", b"224.1.1.1"), MediaEncryption.NONE, 488, "301"),
         (PLAIN.replace(b"203.0.113.20", b"media.example"), MediaEncryption.NONE, 488, "301"),
         (PLAIN.replace(b"AVP 0 8", b"AVP 3 18"), MediaEncryption.NONE, 488, "305"),
