@@ -44,6 +44,8 @@ AUTO = "auto"
 INFO = "info"
 ACCEPT_WAIT_SECONDS = 3.0
 """How long ``accept`` waits for the far end to have the answer, and a list for the last records."""
+FIGURES_WAIT_SECONDS = 1.0
+"""How long a question about a call that has just ended waits for its last figures."""
 ATTACH_WAIT_SECONDS = 5.0
 """How long a stream that comes early waits for the call's media."""
 RECORDING_WAIT_SECONDS = 8.0
@@ -143,6 +145,8 @@ class CallService:
         """A call, live or over, with its transcript from line ``since`` on. Raises ``NotFound``."""
         entry = self._finder.known(account_id, call_id)
         if entry is not None:
+            if entry.call.final:
+                await _within(FIGURES_WAIT_SECONDS, entry.released.wait())
             return self._snapshot(entry, since)
         found = await self._history.get(account_id, call_id, since)
         if found is None:
