@@ -62,7 +62,9 @@ class Twinkle:
             USER.format(dtmf=dtmf, hold=hold, transport=transport, ptime=ptime)
         )
         self.uri = f"sip:twin@127.0.0.1:{self.sip_port}"
-        self.process = Process([binary, "twin.cfg"], cwd=folder, env=os.environ | {"HOME": f"{folder}"})
+        self.process = Process(
+            [binary, "twin.cfg"], cwd=folder, env=os.environ | {"HOME": f"{folder}"}
+        )
         try:
             self.process.wait_for("Local IP", 20)
         except PeerFailed:
