@@ -79,10 +79,12 @@ def test_without_libopus_there_is_no_opus_and_everything_else(
         codec.create("opus")
 
 
+@pytest.mark.requirement("media.codecs")
 def test_names_are_found_in_any_case() -> None:
     assert codec.create("pcmu").name == "PCMU"
 
 
+@pytest.mark.requirement("media.codecs")
 def test_each_leg_has_its_own() -> None:
     assert codec.create("PCMU") is not codec.create("PCMU")
 

@@ -28,6 +28,7 @@ def samples(data: bytes) -> list[int]:
     return [int(sample) for sample in np.frombuffer(data, np.int16)]
 
 
+@pytest.mark.requirement("media.codecs")
 @pytest.mark.parametrize(
     ("code", "sample"),
     [(0xFF, 0), (0x7F, 0), (0xFE, 8), (0x7E, -8), (0x80, 32124), (0x00, -32124), (0xEF, 132)],
@@ -36,6 +37,7 @@ def test_ulaw_codes_of_the_recommendation(code: int, sample: int) -> None:
     assert samples(g711.decode_ulaw(bytes((code,)))) == [sample]
 
 
+@pytest.mark.requirement("media.codecs")
 @pytest.mark.parametrize(
     ("code", "sample"),
     [(0xD5, 8), (0x55, -8), (0xD4, 24), (0xAA, 32256), (0x2A, -32256), (0x80, 5504)],
@@ -98,6 +100,7 @@ def test_full_scale_is_clipped_and_not_wrapped(decode: Convert, encode: Convert)
     assert high > 32000
 
 
+@pytest.mark.requirement("media.codecs")
 @pytest.mark.parametrize(
     ("codec", "decode"), [("pcm_mulaw", g711.decode_ulaw), ("pcm_alaw", g711.decode_alaw)]
 )

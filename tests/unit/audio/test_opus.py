@@ -46,6 +46,7 @@ def bandwidth(packet: bytes) -> int:
 # ---- what the peer wants --------------------------------------------------------------------
 
 
+@pytest.mark.requirement("media.opus")
 @given(
     st.builds(
         OpusParameters,
@@ -61,11 +62,13 @@ def test_parameters_are_read_as_they_are_written(parameters: OpusParameters) -> 
     assert OpusParameters.parse(str(parameters)) == parameters
 
 
+@pytest.mark.requirement("media.opus")
 @given(st.text(max_size=100))
 def test_no_parameters_are_too_odd(fmtp: str) -> None:
     OpusParameters.parse(fmtp)
 
 
+@pytest.mark.requirement("media.opus")
 def test_parameters_are_read_as_people_write_them() -> None:
     read = OpusParameters.parse("MaxPlaybackRate=16000; useinbandfec=1 ;sprop-stereo=1;;usedtx = 1")
     assert read == OpusParameters(max_playback_rate=16_000, in_band_fec=True, dtx=True)
@@ -168,6 +171,7 @@ def test_noise_is_refused_or_decoded_to_the_length_that_it_claims() -> None:
             assert len(instance.conceal(samples)) == 2 * samples
 
 
+@pytest.mark.requirement("media.opus")
 @pytest.mark.parametrize("sample_rate", opus.SAMPLE_RATES)
 def test_the_pcm_may_have_any_rate_of_opus(sample_rate: int) -> None:
     sender, receiver = codec(), codec(sample_rate=sample_rate)
@@ -221,6 +225,7 @@ def test_a_lost_packet_is_recovered_from_the_next_one() -> None:
     assert recovered > heard_with_losses("useinbandfec=1", recover=False) + 1
 
 
+@pytest.mark.requirement("media.plc", "media.opus")
 def test_what_is_not_repeated_is_made_up() -> None:
     assert codec().recover(packets(codec(), speech())[3], FRAME)
     assert codec().recover(packets(codec(), speech())[3], 7) is None

@@ -67,6 +67,7 @@ def test_five_percent_loss_is_better_than_silence_and_than_repetition(pitch: flo
     assert ours > snr(frames, repeated) + 2
 
 
+@pytest.mark.requirement("media.plc")
 @pytest.mark.parametrize("sample_rate", [16000, 48000])
 def test_wideband_is_concealed_as_well(sample_rate: int) -> None:
     frames = frames_of(voiced(120, 4, sample_rate), sample_rate)
@@ -77,6 +78,7 @@ def test_wideband_is_concealed_as_well(sample_rate: int) -> None:
     assert snr(frames, concealed(frames, lost, sample_rate)) > snr(frames, silenced) + 3
 
 
+@pytest.mark.requirement("media.plc")
 def test_a_steady_tone_goes_on_as_if_nothing_had_happened() -> None:
     """200 Hz is 40 samples; the fading begins after 10 ms."""
     frames = frames_of(np.frombuffer(tones.sine(200, 200, 8000), np.int16))
@@ -85,6 +87,7 @@ def test_a_steady_tone_goes_on_as_if_nothing_had_happened() -> None:
     assert heard[6:] == frames[6:]
 
 
+@pytest.mark.requirement("media.plc")
 @pytest.mark.parametrize("pitch", [80, 133, 210])
 def test_neither_joint_clicks(pitch: float) -> None:
     frames = frames_of(voiced(pitch, 2))
@@ -120,6 +123,7 @@ def test_the_likeliest_period_is_taken_and_not_the_loudest() -> None:
     assert level.rms(concealer.conceal(80)) <= 1.1 * level.rms(tone.tobytes())
 
 
+@pytest.mark.requirement("media.plc")
 def test_a_longer_gap_does_not_buzz() -> None:
     """A single period of a noisy sound, repeated, is a buzz; three in turn are not."""
     time = np.arange(1600)
@@ -141,6 +145,7 @@ def test_the_next_gap_follows_on_what_was_played_in_the_last_one() -> None:
     assert snr([frames[10][:160]], [heard[10][:160]]) > 20
 
 
+@pytest.mark.requirement("media.plc")
 def test_a_long_gap_fades_to_silence_and_stays_silent() -> None:
     concealer = Concealer(8000)
     for frame in frames_of(voiced(120, 1)):

@@ -57,6 +57,7 @@ def test_the_first_key_may_take_longer_than_the_next_ones() -> None:
     assert (over.digits, over.reason) == ("7", GatherReason.TIMEOUT)
 
 
+@pytest.mark.requirement("media.gather")
 def test_nothing_pressed_at_all_is_a_timeout_without_digits() -> None:
     over = core.tick(core.begin(GatherWanted(first_timeout=10), 0.0), 10.0)
     assert (over.digits, over.reason) == ("", GatherReason.TIMEOUT)
@@ -99,6 +100,7 @@ def test_every_phase_but_the_last_can_be_stopped_and_times_out() -> None:
             assert not events
 
 
+@pytest.mark.requirement("media.gather")
 @given(
     wanted=st.builds(
         GatherWanted,

@@ -41,6 +41,7 @@ def test_keys_are_gathered_and_are_events_all_the_same(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+@pytest.mark.requirement("media.gather")
 def test_silence_ends_it_with_what_is_there(tmp_path: Path) -> None:
     async def scenario(lab: CallLab) -> None:
         call_id = await active_call(lab)
@@ -70,6 +71,7 @@ def test_a_key_stops_the_prompt_and_counts(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+@pytest.mark.requirement("media.gather")
 def test_the_wait_begins_when_the_prompt_was_heard_to_its_end(tmp_path: Path) -> None:
     async def scenario(lab: CallLab) -> None:
         call_id = await active_call(lab, HOSTED.agent_id)

@@ -84,6 +84,7 @@ def test_a_certificate_that_was_not_signalled_ends_it(deceived: str) -> None:
     assert (client if deceived == "client" else server).keys is None
 
 
+@pytest.mark.requirement("rfc5763.5", "media.srtp-dtls")
 def test_any_of_several_fingerprints_and_hashes_will_do() -> None:
     encoded = _certificate_of("theirs")
     for name, digest in (
@@ -101,6 +102,7 @@ def test_any_of_several_fingerprints_and_hashes_will_do() -> None:
         assert client.keys is not None
 
 
+@pytest.mark.requirement("rfc5763.5")
 @pytest.mark.parametrize(
     "fingerprints",
     [[], [("md5", hashlib.md5(b"x").hexdigest())], [("sha-256", "")], [("sha-256", "\u00e9")]],
@@ -112,6 +114,7 @@ def test_without_a_fingerprint_that_counts_nobody_is_believed(
     assert failure(client, handshake("theirs", "ours", active=False)).certificate
 
 
+@pytest.mark.requirement("rfc5763.5")
 def test_a_peer_that_shows_no_certificate_is_refused() -> None:
     context = SSL.Context(SSL.DTLS_METHOD)
     context.set_tlsext_use_srtp(b"SRTP_AES128_CM_SHA1_80")
@@ -124,6 +127,7 @@ def test_a_peer_that_shows_no_certificate_is_refused() -> None:
     assert server.keys is None
 
 
+@pytest.mark.requirement("rfc5764.4")
 def test_a_peer_without_srtp_gets_no_keys() -> None:
     plain = SSL.Context(SSL.DTLS_METHOD)
     plain.set_verify(SSL.VERIFY_NONE, lambda *_: True)

@@ -141,6 +141,7 @@ def test_a_wrong_certificate_at_the_signalled_address_is_final() -> None:
     assert port.channel.keys is None
 
 
+@pytest.mark.requirement("media.srtp-dtls")
 def test_an_active_side_finds_out_that_the_server_is_another() -> None:
     port = Port(active=True)
     port.aim()
@@ -150,6 +151,7 @@ def test_an_active_side_finds_out_that_the_server_is_another() -> None:
     assert "fingerprint" in port.channel.failure
 
 
+@pytest.mark.requirement("media.srtp-dtls")
 def test_nobody_comes() -> None:
     port = passive()
     port.wait(HANDSHAKE_SECONDS - 1)
@@ -189,6 +191,7 @@ def test_what_is_no_beginning_makes_no_work() -> None:
     assert port.counters.dtls_failed == 0
 
 
+@pytest.mark.requirement("bad.rtp-flood")
 def test_a_flood_of_strangers_makes_a_bounded_number_of_handshakes() -> None:
     port = passive(("10.0.0.5", 4000))
     (hello,) = client("impostor").datagrams_to_send()
@@ -203,6 +206,7 @@ def test_a_flood_of_strangers_makes_a_bounded_number_of_handshakes() -> None:
     assert port.channel.keys is not None
 
 
+@pytest.mark.requirement("bad.rtp-flood")
 def test_a_flood_from_the_signalled_address_is_looked_at_up_to_a_bound() -> None:
     port = passive()
     port.take(client(), PHONE)

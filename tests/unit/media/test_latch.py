@@ -45,6 +45,7 @@ def latch() -> SourceLatch:
     return latch
 
 
+@pytest.mark.requirement("media.latching")
 def test_until_somebody_sends_the_sdp_says_where_to_send(latch: SourceLatch) -> None:
     assert latch.send_to == PHONE
     assert latch.source is None
@@ -56,12 +57,14 @@ def test_the_address_of_the_sdp_is_believed_at_once(latch: SourceLatch) -> None:
     assert Wire(latch, PHONE).send() is Verdict.ACCEPTED
 
 
+@pytest.mark.requirement("media.latching")
 def test_a_source_behind_nat_is_believed_after_packets_in_sequence(latch: SourceLatch) -> None:
     wire = Wire(latch, NAT)
     assert [wire.send() in TAKEN for _ in range(PROBATION)] == [False] * (PROBATION - 1) + [True]
     assert latch.send_to == NAT
 
 
+@pytest.mark.requirement("media.latching")
 def test_packets_that_are_not_in_sequence_prove_nothing(latch: SourceLatch) -> None:
     wire = Wire(latch, NAT)
     for _ in range(20):
@@ -84,6 +87,7 @@ def test_once_latched_a_stranger_changes_nothing(latch: SourceLatch) -> None:
     assert latch.send_to == NAT
 
 
+@pytest.mark.requirement("media.latching")
 def test_the_same_host_from_another_port_is_a_stranger(latch: SourceLatch) -> None:
     Wire(latch, NAT).send(count=PROBATION)
     assert Wire(latch, (NAT[0], NAT[1] + 1)).send(count=1000) is Verdict.WRONG_SOURCE
@@ -98,12 +102,14 @@ def test_the_signalled_address_takes_the_stream_back_from_who_came_first(
     assert latch.send_to == PHONE
 
 
+@pytest.mark.requirement("media.latching")
 def test_the_signalled_address_cannot_take_it_back_much_later(latch: SourceLatch) -> None:
     Wire(latch, NAT).send(0.0, PROBATION)
     late = BETTER_WINS_SECONDS + 1
     assert Wire(latch, PHONE).send(late, 10) is Verdict.WRONG_SOURCE
 
 
+@pytest.mark.requirement("media.latching")
 def test_a_renegotiation_with_the_same_address_keeps_the_latch_shut(latch: SourceLatch) -> None:
     Wire(latch, NAT).send(0.0, PROBATION)
     latch.negotiate(PHONE, reopen=False)
@@ -111,6 +117,7 @@ def test_a_renegotiation_with_the_same_address_keeps_the_latch_shut(latch: Sourc
     assert Wire(latch, STRANGER).send(1.0, 100) is Verdict.WRONG_SOURCE
 
 
+@pytest.mark.requirement("media.latching")
 def test_a_new_address_in_the_sdp_opens_it_again(latch: SourceLatch) -> None:
     Wire(latch, NAT).send(0.0, PROBATION)
     latch.negotiate(("192.0.2.99", 7000), reopen=False)
@@ -135,6 +142,7 @@ def test_another_ssrc_beside_the_present_one_is_dropped(latch: SourceLatch) -> N
     assert latch.ssrc == SSRC
 
 
+@pytest.mark.requirement("media.wrong-ssrc")
 def test_another_ssrc_takes_over_when_the_first_has_fallen_silent(latch: SourceLatch) -> None:
     Wire(latch, PHONE).send(0.0)
     successor = Wire(latch, PHONE, OTHER)
@@ -147,6 +155,7 @@ def test_another_ssrc_takes_over_when_the_first_has_fallen_silent(latch: SourceL
     ]
 
 
+@pytest.mark.requirement("media.wrong-ssrc")
 def test_a_flood_of_ssrcs_does_not_take_over_a_silent_stream(latch: SourceLatch) -> None:
     Wire(latch, PHONE).send(0.0)
     for n in range(500):

@@ -61,6 +61,7 @@ def test_a_better_claim_comes_too_late_after_a_while() -> None:
     assert latch.judge(PHONE, SSRC, 1, late) is Verdict.WRONG_SOURCE
 
 
+@pytest.mark.requirement("bad.rtp-flood")
 @pytest.mark.requirement("media.latching")
 def test_a_flood_of_strangers_does_not_keep_the_caller_behind_nat_from_proving_itself() -> None:
     latch = latched()
@@ -73,6 +74,7 @@ def test_a_flood_of_strangers_does_not_keep_the_caller_behind_nat_from_proving_i
     assert latch.send_to == NAT
 
 
+@pytest.mark.requirement("bad.rtp-flood")
 def test_the_sources_on_probation_are_bounded() -> None:
     latch = latched()
     for n in range(5000):
@@ -80,6 +82,7 @@ def test_the_sources_on_probation_are_bounded() -> None:
     assert len(latch._probation) == MAX_CANDIDATES
 
 
+@pytest.mark.requirement("bad.rtp-flood")
 def test_one_that_has_shown_more_is_not_pushed_out_by_newcomers() -> None:
     latch = latched()
     latch.judge(NAT, SSRC, 1, 0.0)
@@ -104,6 +107,7 @@ def test_an_authenticated_packet_needs_no_proof_and_is_moved_by_no_other() -> No
     assert latch.send_to == NAT
 
 
+@pytest.mark.requirement("media.latching")
 def test_protection_opens_a_latch_that_a_stranger_may_have_shut() -> None:
     latch = latched()
     prove(latch, STRANGER)
@@ -124,6 +128,7 @@ def test_a_handshake_shuts_an_open_latch_and_moves_no_shut_one() -> None:
     assert latch.judge(NAT, SSRC, 1, 0.2) in TAKEN
 
 
+@pytest.mark.requirement("media.latching")
 def test_our_own_ports_are_neither_sent_to_nor_heard() -> None:
     policy = AddressPolicy(own_ports=(4000, 4001), is_here=lambda host: host == PHONE[0])
     latch = latched(policy=policy)
@@ -133,6 +138,7 @@ def test_our_own_ports_are_neither_sent_to_nor_heard() -> None:
     assert prove(latch, (NAT[0], 4000)) is Verdict.NEW_SOURCE
 
 
+@pytest.mark.requirement("media.latching")
 @pytest.mark.parametrize(
     ("signalled", "private_here", "claim"),
     [
@@ -183,6 +189,7 @@ def test_nothing_that_strangers_send_moves_a_latch_that_is_shut(
         assert len(latch._probation) <= MAX_CANDIDATES
 
 
+@pytest.mark.requirement("bad.rtp-flood")
 def test_rtcp_comes_from_the_host_that_rtp_goes_to_and_from_one_port_of_it() -> None:
     latch = RtcpLatch()
     latch.open(None)

@@ -149,6 +149,7 @@ def test_no_rtp_on_an_active_call_is_reported_once(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.requirement("media.timeout")
 def test_on_hold_no_rtp_is_expected_and_the_wait_starts_again_after_it(run: Run) -> None:
     async def main() -> None:
         async with node() as n:
@@ -166,6 +167,7 @@ def test_on_hold_no_rtp_is_expected_and_the_wait_starts_again_after_it(run: Run)
     run(main())
 
 
+@pytest.mark.requirement("media.timeout")
 def test_a_call_that_only_sends_waits_for_nothing(run: Run) -> None:
     async def main() -> None:
         async with node() as n:
@@ -297,6 +299,7 @@ def test_hold_stops_the_voice_like_a_barge_in(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.requirement("media.dtmf-rfc4733")
 def test_a_key_from_the_phone_is_an_event_and_reaches_the_agents(run: Run) -> None:
     async def main() -> None:
         async with node() as n:
@@ -315,6 +318,7 @@ def test_a_key_from_the_phone_is_an_event_and_reaches_the_agents(run: Run) -> No
     run(main())
 
 
+@pytest.mark.requirement("media.dtmf-info")
 def test_keys_of_signalling_are_events_and_reach_the_agents(run: Run) -> None:
     async def main() -> None:
         async with node() as n:

@@ -65,6 +65,7 @@ def test_music_is_looped_in_whole_frames(tmp_path: Path) -> None:
     assert heard[2] == struct.pack("<h", 3) * 80 + bytes(160)
 
 
+@pytest.mark.requirement("media.music-on-hold")
 def test_a_change_of_rate_goes_on_at_the_same_time(tmp_path: Path) -> None:
     async def main() -> None:
         body = b"".join(struct.pack("<h", 1000 * (n // 160)) for n in range(1600))
@@ -107,6 +108,7 @@ def test_a_file_is_read_once_for_all_who_hear_it(
     assert reads == [(path, 8000)]
 
 
+@pytest.mark.requirement("media.music-on-hold")
 def test_what_cannot_be_played_is_told_and_the_node_s_own_tune_plays(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

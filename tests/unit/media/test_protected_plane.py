@@ -81,6 +81,7 @@ def test_two_sessions_talk_under_keys_of_the_sdp(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.requirement("media.srtp-sdes")
 def test_one_that_protects_does_not_hear_one_that_does_not(run: Run) -> None:
     async def main() -> None:
         async with node() as n:
@@ -168,6 +169,7 @@ def test_a_suite_that_is_not_known_is_refused_and_nothing_is_sent(run: Run) -> N
     run(main())
 
 
+@pytest.mark.requirement("media.srtp-dtls")
 def test_a_handshake_that_nobody_begins_ends_the_session_s_audio(run: Run) -> None:
     async def main() -> None:
         async with node() as n:

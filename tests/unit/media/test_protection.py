@@ -113,6 +113,7 @@ def test_once_protection_is_agreed_on_nothing_in_the_clear_is_heard() -> None:
     assert (here.counters.dropped_not_rtp, here.counters.dtls_dropped) == (1, 1)
 
 
+@pytest.mark.requirement("media.srtp-sdes")
 def test_a_re_offer_with_new_keys_is_not_heard() -> None:
     here, phone = keyed()
     assert say(phone, here, 1)
@@ -150,6 +151,7 @@ def test_a_handshake_protects_both_ways_and_reports_too(mux: bool) -> None:
     assert report(phone, here, mux=mux)
 
 
+@pytest.mark.requirement("media.srtp-dtls")
 def test_without_a_shared_port_the_reports_have_keys_of_their_own() -> None:
     here, phone = met(mux=False)
     here.protection.send_rtcp(rtcp(), PHONE)
@@ -175,6 +177,7 @@ def test_before_the_handshake_is_over_nothing_passes() -> None:
     assert here.protection.suite == "none"
 
 
+@pytest.mark.requirement("media.srtp-dtls", "rfc5763.5")
 def test_a_handshake_that_begins_before_the_answer_is_here_is_not_lost() -> None:
     here, phone = End("ours", HERE), End("theirs", PHONE)
     phone.agree("ours", HERE, active=True)
@@ -222,6 +225,7 @@ def test_a_wrong_certificate_is_told_once_and_silence_is_for_ever() -> None:
     assert here.protection.suite == "none"
 
 
+@pytest.mark.requirement("media.srtp-dtls")
 def test_a_peer_that_never_begins_is_given_up_after_a_while() -> None:
     here = End("ours", HERE)
     here.agree("theirs", PHONE, active=False)
@@ -242,6 +246,7 @@ def test_a_call_goes_on_when_only_the_reports_find_no_keys() -> None:
     assert say(phone, here)
 
 
+@pytest.mark.requirement("rfc5763.5")
 def test_the_same_sdp_again_keeps_the_association() -> None:
     here, phone = met()
     for end, other, active in ((here, phone, False), (phone, here, True)):
@@ -254,6 +259,7 @@ def test_the_same_sdp_again_keeps_the_association() -> None:
     assert here.counters.dtls_handshakes == 1
 
 
+@pytest.mark.requirement("rfc5763.5")
 def test_another_fingerprint_means_another_handshake_while_the_old_keys_serve() -> None:
     here, phone = met()
     here.agree("successor", STRANGER, active=False)

@@ -49,6 +49,7 @@ def test_loss_lateness_and_delay_are_heard(worse: LegFigures) -> None:
     assert mos < best - 0.1
 
 
+@pytest.mark.requirement("media.mos")
 def test_the_same_loss_in_one_piece_is_worse() -> None:
     scattered = heard_here(replace(CLEAN, packets_lost=50, loss_bursts=50))
     together = heard_here(replace(CLEAN, packets_lost=50, loss_bursts=5))
@@ -57,6 +58,7 @@ def test_the_same_loss_in_one_piece_is_worse() -> None:
     assert together < scattered
 
 
+@pytest.mark.requirement("media.mos")
 def test_what_the_far_end_reports_is_how_we_were_heard() -> None:
     worse = replace(CLEAN, remote_packets_lost=100, remote_jitter_ms=80.0)
     mos, best = heard_there(worse), heard_there(CLEAN)

@@ -45,6 +45,7 @@ def test_reports_go_out_about_every_five_seconds_with_a_cname() -> None:
     assert {address for _, address in bench.rtcp} == {(PHONE[0], PHONE[1] + 1)}
 
 
+@pytest.mark.requirement("media.rtcp")
 def test_reports_go_where_the_sdp_says_or_where_reports_come_from() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(audio(remote_rtcp=RtpAddress(PHONE[0], 9999)))
@@ -55,6 +56,7 @@ def test_reports_go_where_the_sdp_says_or_where_reports_come_from() -> None:
     assert bench.rtcp[-1][1] == (PHONE[0], 7777)
 
 
+@pytest.mark.requirement("media.rtcp")
 def test_with_rtcp_mux_everything_is_on_one_port() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(audio(mux=True))
@@ -86,6 +88,7 @@ def test_the_round_trip_is_measured_from_the_answer_to_our_report() -> None:
     assert 0 <= after < 8000
 
 
+@pytest.mark.requirement("bad.rtp-flood")
 def test_rtcp_of_strangers_and_nonsense_is_dropped() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(audio())
@@ -97,6 +100,7 @@ def test_rtcp_of_strangers_and_nonsense_is_dropped() -> None:
     assert bench.counters.rtcp_received == 0
 
 
+@pytest.mark.requirement("rfc3550.6")
 def test_leaving_says_goodbye_once_and_then_nothing_more() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(audio())

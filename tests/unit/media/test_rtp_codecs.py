@@ -156,6 +156,7 @@ def test_the_codec_may_change_in_mid_stream_with_its_rates(bridge_rate: int) -> 
     assert bench.session.receiver.statistics.packets_lost == 0
 
 
+@pytest.mark.requirement("media.payload-type-change")
 def test_one_stray_packet_of_another_clock_changes_nothing() -> None:
     bench = Bench()
     bench.negotiate(agreed("PCMU"))
@@ -251,6 +252,7 @@ def test_dtx_that_the_peer_asked_for_leaves_gaps_and_marks_their_end() -> None:
     assert bench.session.sender.statistics.packets_sent < 100
 
 
+@pytest.mark.requirement("media.opus")
 def test_a_reoffer_of_the_same_codec_keeps_the_encoder() -> None:
     bench = Bench(16_000)
     bench.negotiate(agreed("G722"))
@@ -262,6 +264,7 @@ def test_a_reoffer_of_the_same_codec_keeps_the_encoder() -> None:
     assert b"".join(packet.payload for packet in bench.sent) == codec.create("G722").encode(said)
 
 
+@pytest.mark.requirement("media.payload-type-change")
 def test_what_is_buffered_at_a_change_of_clock_is_still_heard() -> None:
     bench = Bench()
     bench.negotiate(agreed("PCMU"))

@@ -52,6 +52,7 @@ def test_events_of_every_payload_type_count_in_their_own_clock(
     assert {key.duration_ms for key in bench.keys} == {160}
 
 
+@pytest.mark.requirement("media.telephone-event-rate")
 def test_a_peer_may_send_another_payload_type_than_we_do() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(replace(audio(dtmf=101), dtmf_receive_payload_types=((97, 8000),)))
@@ -88,6 +89,7 @@ def test_who_sends_events_is_not_listened_to_for_tones() -> None:
     assert [key.digit for key in bench.keys] == ["2"]
 
 
+@pytest.mark.requirement("media.dtmf-inband")
 def test_tones_are_heard_whatever_rate_the_bridge_has() -> None:
     bench, phone = Bench(), Phone()
     heard: list[DtmfEvent] = []

@@ -73,6 +73,7 @@ def test_odd_comfort_noise_is_still_comfort(payload: bytes, dbfs: float) -> None
     assert level.dbfs(b"".join(frame or b"" for frame in quiet[5:])) == pytest.approx(dbfs, abs=1.5)
 
 
+@pytest.mark.requirement("media.comfort-noise")
 def test_the_level_of_the_noise_may_change() -> None:
     bench, phone = Bench(16_000), Phone()
     bench.negotiate(audio())
@@ -153,6 +154,7 @@ def test_reports_of_a_silent_peer_show_that_it_is_there() -> None:
     assert bench.session.last_heard == bench.now
 
 
+@pytest.mark.requirement("media.timeout")
 def test_reports_of_anybody_else_show_nothing() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(audio())

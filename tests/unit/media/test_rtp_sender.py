@@ -59,6 +59,7 @@ def test_every_packet_has_the_negotiated_length_and_no_sample_is_lost(ptime: int
     assert b"".join(packet.payload for packet in packets) == expected[: len(packets) * size]
 
 
+@pytest.mark.requirement("media.ptime")
 @pytest.mark.parametrize(("asked", "size"), [(1, 80), (200, 480)])
 def test_an_absurd_length_is_brought_within_bounds(asked: int, size: int) -> None:
     packets = run(make_sender(asked), *[level(1)] * 3)
@@ -94,6 +95,7 @@ def test_a_wideband_bridge_is_resampled_to_the_codec() -> None:
     assert [len(packet.payload) for packet in packets] == [160, 160]
 
 
+@pytest.mark.requirement("rfc4733.2.5")
 @pytest.mark.parametrize("ptime", [20, 30, 60])
 def test_a_key_replaces_the_audio_and_time_goes_on(ptime: int) -> None:
     sender = make_sender(ptime, dtmf=101)
@@ -116,6 +118,7 @@ def test_a_key_replaces_the_audio_and_time_goes_on(ptime: int) -> None:
     assert (resumed.timestamp - keys[0].timestamp) & 0xFFFFFFFF == len(keys) * 160
 
 
+@pytest.mark.requirement("rfc4733.2.5")
 def test_two_keys_are_two_events_with_a_pause_between() -> None:
     sender = make_sender(dtmf=96)
     sender.send_dtmf("1#")

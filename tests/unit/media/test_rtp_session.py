@@ -20,6 +20,7 @@ from unit.media.leg_lab import (
 )
 
 
+@pytest.mark.requirement("media.ptime")
 @pytest.mark.parametrize("ptime", [10, 20, 30, 40, 60])
 def test_what_the_phone_says_comes_out_in_order_whatever_its_packet_length(ptime: int) -> None:
     bench, phone = Bench(), Phone()
@@ -59,6 +60,7 @@ def test_a_lost_packet_is_concealed_and_not_a_click_of_silence() -> None:
     assert bench.session.receiver.statistics.packets_lost == 1
 
 
+@pytest.mark.requirement("media.plc")
 def test_when_the_phone_stops_the_audio_fades_to_silence() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(audio())
@@ -89,6 +91,7 @@ def test_silence_is_sent_continuously_until_the_direction_forbids_it() -> None:
     assert packets[3].marker
 
 
+@pytest.mark.requirement("rfc3264.8.4")
 def test_nothing_is_sent_to_the_hold_address() -> None:
     bench = Bench()
     bench.negotiate(audio(("0.0.0.0", 4000)))
@@ -135,6 +138,7 @@ def test_a_flood_of_other_ssrcs_from_the_right_address_is_dropped() -> None:
     assert bench.counters.packets_received == 50
 
 
+@pytest.mark.requirement("media.wrong-ssrc")
 def test_a_pbx_that_connects_somebody_else_is_followed() -> None:
     bench, first, second = Bench(), Phone(ssrc=1), Phone(ssrc=2)
     bench.negotiate(audio())
@@ -162,6 +166,7 @@ def test_the_payload_type_may_change_between_pcmu_and_pcma_at_any_packet() -> No
     assert bench.counters.frames_concealed <= 3
 
 
+@pytest.mark.requirement("media.payload-type-change")
 def test_a_dynamic_payload_type_is_what_was_negotiated_for_it() -> None:
     bench, phone = Bench(), Phone(payload_type=96)
     bench.negotiate(audio(receive_codecs=((96, "PCMA"),)))
@@ -191,6 +196,7 @@ def test_the_answering_codec_is_used_from_the_next_packet_on() -> None:
     assert [packet.payload_type for packet in bench.sent] == [0, 8]
 
 
+@pytest.mark.requirement("bad.rtp-flood")
 @pytest.mark.parametrize(
     ("data", "counter"),
     [
@@ -272,6 +278,7 @@ def test_each_key_is_reported_once() -> None:
     assert bench.counters.dtmf_received == 4
 
 
+@pytest.mark.requirement("media.dtmf-rfc4733")
 def test_a_key_whose_end_is_lost_is_still_reported_once() -> None:
     bench, phone = Bench(), Phone()
     bench.negotiate(audio())
@@ -288,6 +295,7 @@ def test_keys_leave_no_hole_in_the_audio_around_them() -> None:
     assert bench.session.receiver.statistics.packets_lost == 0
 
 
+@pytest.mark.requirement("media.dtmf-send")
 def test_keys_are_sent_as_events_where_they_were_negotiated() -> None:
     bench = Bench()
     bench.negotiate(audio(dtmf=96))
@@ -299,6 +307,7 @@ def test_keys_are_sent_as_events_where_they_were_negotiated() -> None:
     assert bench.counters.dtmf_sent == 2
 
 
+@pytest.mark.requirement("media.dtmf-send")
 def test_keys_are_tones_where_no_events_were_negotiated() -> None:
     bench = Bench()
     bench.negotiate(audio(dtmf=None))
@@ -325,6 +334,7 @@ def test_what_is_no_key_is_refused(dtmf: int | None) -> None:
 # ---- other rates ----------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("media.wideband")
 def test_a_wideband_bridge_hears_and_speaks_narrowband() -> None:
     bench, phone = Bench(sample_rate=16000), Phone()
     bench.negotiate(audio())

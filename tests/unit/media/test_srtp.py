@@ -106,6 +106,7 @@ def test_the_packet_of_rfc_7714_16_1_1_is_the_reference_s() -> None:
     )
 
 
+@pytest.mark.requirement("rfc3711.4.3")
 @EVERY_SUITE
 @pytest.mark.requirement("rfc3711.3.3", "media.srtp-sdes")
 def test_every_suite_protects_as_its_rfc_says(suite: str) -> None:
@@ -116,6 +117,7 @@ def test_every_suite_protects_as_its_rfc_says(suite: str) -> None:
     assert sender.protect_rtcp(rtcp()) == reference.rtcp(rtcp(), 2)
 
 
+@pytest.mark.requirement("rfc3711.3.3", "rfc3711.4.3", "media.srtp-sdes")
 @EVERY_SUITE
 def test_every_suite_opens_what_the_rfc_protects(suite: str) -> None:
     receiver = SrtpReceiver(SUITES[suite], master(suite))
@@ -124,6 +126,7 @@ def test_every_suite_opens_what_the_rfc_protects(suite: str) -> None:
     assert receiver.unprotect_rtcp(reference.rtcp(rtcp(), 1)) == rtcp()
 
 
+@pytest.mark.requirement("rfc3711.3.3")
 def test_a_short_tag_is_for_rtp_alone() -> None:
     sender = SrtpSender(SUITES["AES_CM_128_HMAC_SHA1_32"], master("AES_CM_128_HMAC_SHA1_32"))
     protected, report = sender.protect(rtp(1)), sender.protect_rtcp(rtcp())
@@ -147,6 +150,7 @@ def test_the_roll_over_counter_goes_on_over_hours(suite: str) -> None:
     assert ends.counters.srtp_unauthentic == 0
 
 
+@pytest.mark.requirement("rfc3711.3.3")
 def test_packets_that_change_places_over_a_wrap_are_opened() -> None:
     ends = Ends()
     packets = [rtp(index) for index in range(65_530, 65_542)]
@@ -182,6 +186,7 @@ def test_replayed_forged_and_foreign_packets_are_dropped_and_counted(suite: str)
     assert ends.here.unprotect(forged, 0.0) == rtp(500)
 
 
+@pytest.mark.requirement("rfc3711.3.3")
 def test_several_sources_have_their_own_packet_counts() -> None:
     ends = Ends()
     for ssrc in range(1, 5):
@@ -192,6 +197,7 @@ def test_several_sources_have_their_own_packet_counts() -> None:
         assert ends.here.unprotect(ends.sent(rtp(65_538, ssrc)), 0.0) == rtp(65_538, ssrc)
 
 
+@pytest.mark.requirement("rfc3711.3.3")
 def test_a_peer_with_the_key_cannot_make_us_remember_sources_without_end() -> None:
     receiver = SrtpReceiver(SUITES["AEAD_AES_128_GCM"], master("AEAD_AES_128_GCM"))
     reference = Reference("AEAD_AES_128_GCM", master("AEAD_AES_128_GCM"))
@@ -231,6 +237,7 @@ def test_the_old_key_does_not_live_on_for_want_of_a_new_packet() -> None:
     assert ends.here.unprotect(late, 10.0) is None
 
 
+@pytest.mark.requirement("rfc3711.3.3", "media.srtp-replay")
 def test_a_replay_under_the_old_key_is_still_one() -> None:
     ends = Ends()
     first = ends.sent(rtp(1))
@@ -240,6 +247,7 @@ def test_a_replay_under_the_old_key_is_still_one() -> None:
     assert ends.counters.srtp_replayed == 1
 
 
+@pytest.mark.requirement("rfc3711.3.3", "media.srtp-replay")
 def test_keys_that_are_agreed_on_again_go_on_counting() -> None:
     ends = Ends()
     first = ends.sent(rtp(65_535))
@@ -268,6 +276,7 @@ def test_without_keys_nothing_passes() -> None:
     assert ends.here.protect(rtp(1)) is None
 
 
+@pytest.mark.requirement("rfc3711.4.3")
 def test_a_wrong_key_length_or_suite_is_refused_without_telling_the_key() -> None:
     with pytest.raises(SrtpError, match="F8_128_HMAC_SHA1_80"):
         suite_named("F8_128_HMAC_SHA1_80")

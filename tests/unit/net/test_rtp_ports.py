@@ -158,6 +158,7 @@ def test_a_range_of_ports_takes_calls_faster_than_its_quarantine_alone_would_let
     assert ports.counters.early > 150
 
 
+@pytest.mark.requirement("media.port-drain")
 def test_ports_go_round_although_an_earlier_one_is_free_again(
     clock: ManualClock, first: int
 ) -> None:
@@ -203,6 +204,7 @@ def ephemeral(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.requirement("host.rtp-range")
 def test_a_good_range_has_nothing_to_say(
     clock: ManualClock, ephemeral: Path, tmp_path: Path
 ) -> None:

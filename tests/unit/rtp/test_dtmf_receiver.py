@@ -30,6 +30,7 @@ PRESS: list[Step] = [
 ]
 
 
+@pytest.mark.requirement("rfc4733.2.3")
 @pytest.mark.parametrize(("code", "digit"), list(enumerate("0123456789*#ABCD")))
 def test_every_key_has_its_code(code: int, digit: str) -> None:
     assert receive(DtmfReceiver(), code, PRESS) == [f"{digit}:80"]
@@ -46,11 +47,13 @@ def test_one_key_comes_of_any_packets_that_reach_us(kept: list[int]) -> None:
     assert receive(DtmfReceiver(), 1, [PRESS[index] for index in kept]) == ["1:80"]
 
 
+@pytest.mark.requirement("media.dtmf-rfc4733")
 def test_order_within_a_press_does_not_matter() -> None:
     shuffled = [PRESS[index] for index in (1, 0, 2, 3, 5, 4)]
     assert receive(DtmfReceiver(), 1, shuffled) == ["1:80"]
 
 
+@pytest.mark.requirement("media.dtmf-rfc4733")
 def test_a_packet_that_comes_after_the_end_of_its_press_is_no_second_press() -> None:
     receiver = DtmfReceiver()
     assert receive(receiver, 1, [PRESS[3], PRESS[1], PRESS[2], PRESS[5]]) == ["1:80"]
@@ -63,6 +66,7 @@ def test_the_same_key_twice_is_two_presses() -> None:
     assert receive(DtmfReceiver(), 1, PRESS + again) == ["1:80", "1:80"]
 
 
+@pytest.mark.requirement("media.dtmf-rfc4733")
 def test_a_press_whose_end_was_lost_ends_with_the_next_one() -> None:
     receiver = DtmfReceiver()
     assert receive(receiver, 1, PRESS[:3]) == []
@@ -115,6 +119,7 @@ def test_a_long_press_goes_on_in_a_new_segment_rfc4733_2513() -> None:
     assert receive(DtmfReceiver(), 7, steps) == [f"7:{(0xFFFF + 8000) // 8}"]
 
 
+@pytest.mark.requirement("rfc4733.2.5")
 def test_a_segment_counts_whole_when_its_last_packets_were_lost() -> None:
     steps = [(1000, 60000, False), (1000 + 0xFFFF, 800, True)]
     assert receive(DtmfReceiver(), 7, steps) == [f"7:{(0xFFFF + 800) // 8}"]
@@ -126,12 +131,14 @@ def test_the_same_key_seconds_later_is_no_segment_of_a_short_press() -> None:
     assert receive(receiver, 1, [(1000 + 60000, 160, False)]) == ["1:60"]
 
 
+@pytest.mark.requirement("rfc4733.2.5")
 def test_the_duration_is_the_longest_that_was_said() -> None:
     receiver = DtmfReceiver()
     receive(receiver, 1, [PRESS[2], PRESS[1]], now=1.0)
     assert receiver.poll(2.0) == DtmfEvent("1", 60)
 
 
+@pytest.mark.requirement("rfc4733.2.5")
 def test_a_long_press_may_wrap_its_duration() -> None:
     steps = [(1000, 65000, False), (1000, 500, False), (1000, 65500, False), (1000, 900, True)]
     assert receive(DtmfReceiver(), 7, steps) == [f"7:{(0x10000 + 900) // 8}"]
@@ -151,6 +158,7 @@ def test_a_code_that_changes_within_a_press_is_ignored() -> None:
     assert receive(receiver, 1, [(1000, 640, True)]) == ["1:80"]
 
 
+@pytest.mark.requirement("rfc4733.2.3")
 @pytest.mark.parametrize("event", [16, 32, 255])
 def test_events_that_are_no_keys_are_ignored(event: int) -> None:
     receiver = DtmfReceiver()
@@ -174,12 +182,14 @@ def test_reads_the_bits_where_they_are() -> None:
     assert TelephoneEvent.parse(bytes.fromhex("0b4a0320 ffff")) == TelephoneEvent(11, 800)
 
 
+@pytest.mark.requirement("rfc4733.2.3")
 @given(st.integers(0, 255), st.integers(0, 0xFFFF), st.booleans(), st.integers(0, 63))
 def test_what_is_written_is_read_back(event: int, duration: int, end: bool, volume: int) -> None:
     payload = TelephoneEvent(event, duration, end, volume)
     assert TelephoneEvent.parse(bytes(payload)) == payload
 
 
+@pytest.mark.requirement("media.dtmf-rfc4733")
 @given(
     st.lists(st.integers(0, 15), min_size=1, max_size=5),
     st.integers(0, 0xFFFFFFFF),

@@ -45,6 +45,7 @@ def test_a_key_starts_with_the_marker_and_ends_three_times() -> None:
     assert not sender.busy
 
 
+@pytest.mark.requirement("rfc4733.2.5", "rfc4733.2.3")
 def test_all_packets_of_a_key_carry_its_start_and_a_growing_duration() -> None:
     sender = DtmfSender(digit_ms=100)
     sender.send("#")
@@ -55,6 +56,7 @@ def test_all_packets_of_a_key_carry_its_start_and_a_growing_duration() -> None:
     assert [event.duration for event in events] == [160, 320, 480, 640, 800, 800, 800]
 
 
+@pytest.mark.requirement("rfc4733.2.5")
 def test_keys_are_apart_and_a_comma_is_half_a_second() -> None:
     sender = DtmfSender(digit_ms=40, gap_ms=60, pause_ms=100)
     sender.send("1,2")
@@ -114,6 +116,7 @@ def test_a_very_long_key_goes_on_in_segments_rfc4733_2513() -> None:
     assert segments[-1] + events[-1].duration - segments[0] == 20_000 * 8
 
 
+@pytest.mark.requirement("rfc4733.2.5")
 @pytest.mark.parametrize("clock_rate", [8000, 16000, 48000])
 def test_a_key_of_any_length_is_heard_as_long_as_it_was(clock_rate: int) -> None:
     sender = DtmfSender(clock_rate, digit_ms=20_000)
@@ -128,6 +131,7 @@ def test_a_key_of_any_length_is_heard_as_long_as_it_was(clock_rate: int) -> None
     assert heard == [DtmfEvent("D", 20_000)]
 
 
+@pytest.mark.requirement("media.dtmf-send", "rfc4733.2.5")
 @given(st.text(DIGITS + ",", max_size=12), st.integers(0, 0xFFFFFFFF))
 def test_what_is_dialled_is_heard(digits: str, start: int) -> None:
     sender = DtmfSender()

@@ -45,6 +45,7 @@ def test_g107_table_2_a_call_without_impairments_is_93_2() -> None:
     assert estimate(G711, Conditions()) == pytest.approx(4.41, abs=0.005)
 
 
+@pytest.mark.requirement("media.mos")
 @pytest.mark.parametrize(
     ("delay_ms", "idd"),
     [(0, 0.0), (100, 0.0), (150, 0.16), (200, 3.04), (300, 14.76), (400, 24.07)],
@@ -69,6 +70,7 @@ def test_g113_loss_costs_what_the_codec_s_robustness_says(
     assert loss_impairment(codec, loss) == pytest.approx(ie_eff)
 
 
+@pytest.mark.requirement("media.mos")
 def test_g107_7_5_loss_in_bursts_is_worse_than_the_same_loss_at_random() -> None:
     random = estimate(G711, Conditions(50, 0.05))
     bursts = estimate(G711, Conditions(50, 0.05, burst_ratio=2.0))
@@ -76,6 +78,7 @@ def test_g107_7_5_loss_in_bursts_is_worse_than_the_same_loss_at_random() -> None
     assert loss_impairment(G711, 0.05, 2.0) == pytest.approx(95 * 5 / 27.6)
 
 
+@pytest.mark.requirement("media.mos")
 def test_g107_1_a_wideband_rating_goes_to_129_and_its_score_to_4_5() -> None:
     best = emodel.Impairment(0.0, 10.0, wideband=True)
     assert rating(best, Conditions()) == 129.0

@@ -64,6 +64,7 @@ def test_restores_the_order_within_the_delay() -> None:
     assert buffer.counters.lost == 0
 
 
+@pytest.mark.requirement("media.jitter-buffer")
 def test_drops_a_duplicate_of_a_waiting_packet() -> None:
     buffer = flowing()
     buffer.add(packet(4), at(5))
@@ -79,6 +80,7 @@ def test_drops_a_duplicate_of_a_played_packet() -> None:
     assert (buffer.counters.duplicate, buffer.counters.late) == (1, 0)
 
 
+@pytest.mark.requirement("media.jitter-buffer")
 def test_drops_a_packet_whose_place_was_concealed() -> None:
     buffer = flowing()
     buffer.add(packet(6), at(6))
@@ -91,6 +93,7 @@ def test_drops_a_packet_whose_place_was_concealed() -> None:
 # ---- holes ----------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("media.jitter-buffer")
 def test_a_hole_is_lost_when_its_time_has_come() -> None:
     buffer = flowing()
     outcome = run(buffer, {5: [6], 6: [7], 7: [8]}, range(5, 9))
@@ -136,6 +139,7 @@ def test_a_burst_of_losses_takes_its_own_time() -> None:
     assert outcome[6:] == [*range(10, 20)]
 
 
+@pytest.mark.requirement("media.plc")
 def test_of_a_burst_only_what_underruns_did_not_fill_is_concealed() -> None:
     buffer = flowing()
     assert [played(buffer.pop(at(tick))) for tick in (5, 6, 7)] == [4, "Empty", "Empty"]
@@ -186,6 +190,7 @@ def test_holds_no_more_than_max_frames_and_drops_the_oldest() -> None:
     assert played(buffer.pop(at(6))) == 2
 
 
+@pytest.mark.requirement("media.jitter-buffer")
 def test_the_bound_is_in_time_when_packets_are_longer() -> None:
     buffer = JitterBuffer(8000, max_frames=6)
     for number in range(6):
@@ -213,6 +218,7 @@ def test_a_packet_that_overflowed_does_not_come_back() -> None:
     assert buffer.counters.duplicate == 1
 
 
+@pytest.mark.requirement("media.jitter-buffer")
 def test_a_packet_older_than_one_that_overflowed_is_late() -> None:
     buffer = JitterBuffer(8000, max_frames=4)
     for number in (1, 2, 3, 4, 5, 0):

@@ -20,6 +20,7 @@ def test_jitter_raises_the_wanted_delay() -> None:
     assert buffer.target_ms == 80
 
 
+@pytest.mark.requirement("media.jitter-buffer")
 def test_one_late_packet_in_fifty_does_not() -> None:
     buffer = JitterBuffer(8000)
     for number in range(400):
@@ -69,6 +70,7 @@ def test_a_sender_that_fell_behind_for_good_is_not_cut_down() -> None:
     assert buffer.counters.shrunk == 0
 
 
+@pytest.mark.requirement("media.jitter-buffer")
 @pytest.mark.parametrize(("quiet", "ticks_between"), [(True, 3), (False, 25)])
 def test_frames_are_left_out_one_by_one(quiet: bool, ticks_between: int) -> None:
     buffer, first = stalled(0.4)
@@ -82,6 +84,7 @@ def test_frames_are_left_out_one_by_one(quiet: bool, ticks_between: int) -> None
     assert min(gaps) == ticks_between
 
 
+@pytest.mark.requirement("media.jitter-buffer")
 def test_quiet_frames_are_left_out_to_shorten_the_delay() -> None:
     buffer, number = stalled()
     assert follow(buffer, number, 500, quiet=True) <= 60
@@ -103,6 +106,7 @@ def test_every_stall_has_its_own_while() -> None:
     assert buffer.counters.shrunk > shrunk
 
 
+@pytest.mark.requirement("media.jitter-buffer")
 def test_loud_frames_are_left_out_later_and_seldom() -> None:
     buffer, number = stalled(0.4)
     follow(buffer, number, 490, quiet=False)

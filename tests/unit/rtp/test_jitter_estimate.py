@@ -17,6 +17,7 @@ def test_the_base_is_the_smallest_transit() -> None:
     assert estimator(0.03, 0.01, 0.05).base == pytest.approx(7.01)
 
 
+@pytest.mark.requirement("media.clock-drift")
 def test_the_base_outlives_one_period_and_not_two() -> None:
     packets = round(BASE_SECONDS / 0.020)
     fast_once = [0.0] + [0.1] * (packets - 1)
@@ -42,12 +43,14 @@ def test_early_in_a_call_a_single_late_packet_counts() -> None:
     assert estimator(0.0, 0.0, 0.1).target_frames == 6
 
 
+@pytest.mark.requirement("media.jitter-buffer")
 def test_what_is_out_of_the_window_is_forgotten() -> None:
     late = [0.0, 0.1] * 50
     assert estimator(*late, *[0.0] * (WINDOW - 30)).target_frames == 6
     assert estimator(*late, *[0.0] * (WINDOW + 10)).target_frames == 2
 
 
+@pytest.mark.requirement("media.jitter-buffer")
 @pytest.mark.parametrize("max_frames", [5, 25, 300])
 def test_wanted_is_never_more_than_may_be_held(max_frames: int) -> None:
     wild = estimator(*[0.0, 60.0] * 20, max_frames=max_frames)

@@ -34,12 +34,14 @@ def test_counts_what_is_missing() -> None:
     assert (statistics.expected, statistics.packets_received, statistics.packets_lost) == (8, 5, 3)
 
 
+@pytest.mark.requirement("rfc3550.6.4")
 def test_a_packet_that_comes_out_of_order_is_not_lost() -> None:
     statistics = heard(1, 2, 4, 3, 5)
     assert statistics.packets_lost == 0
     assert statistics.highest_sequence == 5
 
 
+@pytest.mark.requirement("media.jitter-buffer", "rfc3550.6.4")
 def test_duplicates_are_counted_apart() -> None:
     statistics = heard(1, 2, 3, 3, 2, 5)
     assert statistics.packets_duplicate == 2
@@ -55,27 +57,32 @@ def test_the_sequence_number_wraps_into_the_upper_bits() -> None:
     assert statistics.packets_lost == 0
 
 
+@pytest.mark.requirement("rfc3550.A.1")
 def test_a_late_packet_from_before_the_wrap_is_not_lost() -> None:
     statistics = heard(65533, 65534, 0, 65535, 1)
     assert statistics.packets_lost == 0
     assert statistics.packets_duplicate == 0
 
 
+@pytest.mark.requirement("rfc3550.A.1")
 def test_a_single_stray_number_changes_nothing() -> None:
     statistics = heard(1, 2, 3, 30000, 4, 5)
     assert (statistics.expected, statistics.packets_lost) == (5, 0)
 
 
+@pytest.mark.requirement("rfc3550.A.1")
 def test_a_packet_may_be_very_late() -> None:
     statistics = heard(*range(1, 20), *range(21, 100), 20, 100)
     assert (statistics.expected, statistics.packets_lost) == (100, 0)
 
 
+@pytest.mark.requirement("rfc3550.A.1")
 def test_a_restart_may_wrap() -> None:
     statistics = heard(20000, 20001, 20002, 65535, 0, 1)
     assert (statistics.highest_sequence, statistics.expected) == (1, 2)
 
 
+@pytest.mark.requirement("rfc3550.A.1")
 def test_two_numbers_in_a_row_beyond_a_jump_are_a_restart() -> None:
     statistics = heard(1, 2, 3, 5, 30000, 30001, 30002)
     assert statistics.highest_sequence == 30002
@@ -93,6 +100,7 @@ def test_another_ssrc_starts_anew_and_keeps_the_totals() -> None:
     assert statistics.cumulative_lost == 1
 
 
+@pytest.mark.requirement("rfc3550.6.4")
 def test_fraction_lost_is_of_256_since_the_last_time() -> None:
     statistics = heard(1, 2, 3, 4)
     assert statistics.take_fraction_lost() == 0
@@ -102,6 +110,7 @@ def test_fraction_lost_is_of_256_since_the_last_time() -> None:
     assert statistics.take_fraction_lost() == 0
 
 
+@pytest.mark.requirement("rfc3550.6.4")
 def test_fraction_lost_is_never_negative() -> None:
     statistics = heard(1, 2, 4)
     statistics.take_fraction_lost()
@@ -109,6 +118,7 @@ def test_fraction_lost_is_never_negative() -> None:
     assert statistics.take_fraction_lost() == 0
 
 
+@pytest.mark.requirement("rfc3550.6.4")
 def test_cumulative_loss_is_clamped_to_24_bits() -> None:
     statistics = ReceiverStatistics(8000)
     sequence = 0
@@ -121,6 +131,7 @@ def test_cumulative_loss_is_clamped_to_24_bits() -> None:
     assert statistics.cumulative_lost == 0x7FFFFF
 
 
+@pytest.mark.requirement("rfc3550.6.4")
 def test_even_arrivals_have_no_jitter() -> None:
     assert heard(*range(100)).jitter == 0
 
@@ -139,6 +150,7 @@ def test_jitter_follows_appendix_a8() -> None:
     assert statistics.jitter_ms == pytest.approx(expected / 8, abs=0.001)
 
 
+@pytest.mark.requirement("rfc3550.6.4")
 def test_jitter_survives_the_wrap_of_the_timestamp() -> None:
     statistics = ReceiverStatistics(8000)
     for index in range(10):

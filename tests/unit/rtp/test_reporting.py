@@ -48,12 +48,14 @@ def fixed(value: float) -> Callable[[], float]:
     return lambda: value
 
 
+@pytest.mark.requirement("rfc3550.6")
 def test_ntp_time_counts_from_1900_in_seconds_and_fractions() -> None:
     assert ntp_timestamp(0.0) == 2_208_988_800 << 32
     assert ntp_timestamp(0.5) & 0xFFFFFFFF == 0x80000000
     assert middle_bits(0x0123456789ABCDEF) == 0x456789AB
 
 
+@pytest.mark.requirement("rfc3550.6")
 def test_reports_only_when_packets_came_says_receiver_report_without_blocks(side: Side) -> None:
     report, description = parse_compound(side.reporter.report(1.0, UNIX, 0))
     assert report == ReceiverReport(1)
@@ -61,6 +63,7 @@ def test_reports_only_when_packets_came_says_receiver_report_without_blocks(side
     assert description.chunks[0].cname == b"side@host"
 
 
+@pytest.mark.requirement("rfc3550.6", "media.rtcp")
 def test_one_who_sent_says_sender_report_and_later_receiver_report(side: Side) -> None:
     side.sent.send(160)
     side.sent.send(160)
@@ -70,6 +73,7 @@ def test_one_who_sent_says_sender_report_and_later_receiver_report(side: Side) -
     assert second == ReceiverReport(1)
 
 
+@pytest.mark.requirement("rfc3550.6.4", "media.rtcp")
 def test_a_block_tells_what_was_lost_and_when_the_last_report_came(side: Side) -> None:
     side.hears(2, range(100, 106))
     side.hears(2, range(110, 116), now=0.2)
@@ -103,16 +107,19 @@ def test_round_trip_is_the_time_less_what_the_other_side_held_the_report() -> No
     assert near.reporter.remote_report.ssrc == 1
 
 
+@pytest.mark.requirement("rfc3550.6.4")
 def test_no_round_trip_from_a_report_that_was_never_sent(side: Side) -> None:
     side.reporter.receive([ReceiverReport(2, (ReportBlock(1, 0, 0, 0, 0, 77, 1),))], 5.0)
     assert side.reporter.round_trip is None
 
 
+@pytest.mark.requirement("rfc3550.6.4")
 def test_blocks_about_others_are_not_ours(side: Side) -> None:
     side.reporter.receive([ReceiverReport(2, (ReportBlock(9, 255, 5, 0, 0),))], 5.0)
     assert side.reporter.remote_report is None
 
 
+@pytest.mark.requirement("rfc3550.6")
 def test_goodbye_ends_the_compound_and_is_heard() -> None:
     near, far = Side(1), Side(2)
     compound = parse_compound(near.reporter.goodbye(1.0, UNIX, 0))
@@ -131,6 +138,7 @@ def test_the_first_report_comes_within_half_the_interval_and_later_ones_within_a
     assert scheduler.next_report == 108.0
 
 
+@pytest.mark.requirement("rfc3550.6")
 def test_intervals_are_spread_and_five_seconds_on_average() -> None:
     generator = random.Random(1)
     scheduler = ReportScheduler(generator.random, now=0.0)
@@ -144,6 +152,7 @@ def test_intervals_are_spread_and_five_seconds_on_average() -> None:
     assert sum(intervals) / len(intervals) == pytest.approx(5.0, rel=0.02)
 
 
+@pytest.mark.requirement("rfc3550.6")
 def test_long_reports_on_little_bandwidth_come_less_often() -> None:
     scheduler = ReportScheduler(fixed(0.5), now=0.0, bandwidth=50.0)
     for _ in range(100):

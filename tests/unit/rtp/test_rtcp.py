@@ -82,6 +82,7 @@ def test_noise_is_read_or_refused(body: bytes, packet_type: int) -> None:
         return
 
 
+@pytest.mark.requirement("rfc3550.6", "rfc3550.6.4")
 def test_reads_a_sender_report_as_it_is_on_the_wire() -> None:
     data = bytes.fromhex(
         "81c8000c 11111111 e0b1c2d3 80000000 0000a0a0 00000064 00003e80"
@@ -99,12 +100,14 @@ def test_reads_a_sender_report_as_it_is_on_the_wire() -> None:
     assert bytes(report) == data
 
 
+@pytest.mark.requirement("rfc3550.6")
 def test_a_chunk_ends_with_a_null_item_up_to_a_word() -> None:
     assert bytes(CNAME) == bytes.fromhex("81ca0003 00000005 0104") + b"ab@c" + b"\0\0"
     full = SourceDescription.with_cname(5, b"ab")
     assert bytes(full) == bytes.fromhex("81ca0003 00000005 0102") + b"ab" + b"\0\0\0\0"
 
 
+@pytest.mark.requirement("rfc3550.6")
 def test_the_cname_is_found_among_other_items() -> None:
     chunk = SdesChunk(5, (SdesItem(2, b"Alice"), SdesItem(1, b"alice@host")))
     assert chunk.cname == b"alice@host"
@@ -117,6 +120,7 @@ def test_unknown_types_and_extensions_of_reports_do_no_harm() -> None:
     assert parse_compound(extended + feedback) == [RR, UnknownPacket(206, 1, feedback[4:])]
 
 
+@pytest.mark.requirement("rfc3550.6")
 def test_padding_is_taken_off_the_last_packet() -> None:
     padded = bytes.fromhex("a0c90002 00000005 00000004")
     assert parse_compound(padded) == [RR]
@@ -129,6 +133,7 @@ def test_a_reduced_size_report_is_read_when_negotiated() -> None:
         parse_compound(data)
 
 
+@pytest.mark.requirement("rfc3550.6")
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
@@ -155,6 +160,7 @@ def test_refuses_what_is_not_a_compound(data: str, complaint: str) -> None:
         parse_compound(bytes.fromhex(data))
 
 
+@pytest.mark.requirement("rfc3550.6")
 @pytest.mark.parametrize(
     "packets",
     [[], [CNAME, RR], [RR], [RR, SourceDescription()], [RR, CNAME, Goodbye((1,) * 32)]],

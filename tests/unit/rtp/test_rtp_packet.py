@@ -40,6 +40,7 @@ def test_reads_every_field_of_a_plain_packet() -> None:
     assert RtpPacket.parse(PLAIN) == RtpPacket(0, 12345, 0xA0A0, 0xDEADBEEF, b"voice")
 
 
+@pytest.mark.requirement("rfc3550.5.1")
 def test_tells_marker_from_payload_type() -> None:
     packet = RtpPacket.parse(b"\x80\xe5" + PLAIN[2:])
     assert (packet.marker, packet.payload_type) == (True, 101)
@@ -60,10 +61,12 @@ def test_takes_the_padding_off() -> None:
     assert packet.payload == b"voice"
 
 
+@pytest.mark.requirement("rfc3550.5.1")
 def test_padding_may_be_all_of_the_payload() -> None:
     assert RtpPacket.parse(b"\xa0" + PLAIN[1:12] + b"\0\0\0\x04").payload == b""
 
 
+@pytest.mark.requirement("rfc3550.5.1")
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
@@ -86,6 +89,7 @@ def test_refuses_what_is_not_a_packet(data: bytes, complaint: str) -> None:
         RtpPacket.parse(data)
 
 
+@pytest.mark.requirement("rfc3550.5.1")
 @given(packets)
 def test_what_is_written_is_read_back(packet: RtpPacket) -> None:
     assert RtpPacket.parse(bytes(packet)) == packet
@@ -126,6 +130,7 @@ def test_does_not_write_what_the_header_cannot_say(packet: RtpPacket) -> None:
         bytes(packet)
 
 
+@pytest.mark.requirement("rfc5764.5.1.2")
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
@@ -152,6 +157,7 @@ def test_tells_what_shares_the_port_rfc7983(data: bytes, kind: Datagram) -> None
     assert classify(data) is kind
 
 
+@pytest.mark.requirement("rfc3550.5.1")
 def test_packetizer_counts_packets_and_samples_and_wraps_both() -> None:
     packetizer = RtpPacketizer(ssrc=7, sequence=0xFFFF, timestamp=0xFFFFFFFF)
     first = RtpPacket.parse(packetizer.pack(8, b"a", 160, marker=True))
@@ -160,6 +166,7 @@ def test_packetizer_counts_packets_and_samples_and_wraps_both() -> None:
     assert second == RtpPacket(8, 0, 159, 7, b"b")
 
 
+@pytest.mark.requirement("rfc4733.2.5")
 def test_packets_of_an_event_share_a_timestamp_and_not_a_sequence_number() -> None:
     packetizer = RtpPacketizer(7, 10, 1000)
     event = [RtpPacket.parse(packetizer.pack_at(1000, 101, b"e")) for _ in range(2)]
@@ -170,6 +177,7 @@ def test_packets_of_an_event_share_a_timestamp_and_not_a_sequence_number() -> No
     assert audio.timestamp == 1320
 
 
+@pytest.mark.requirement("rfc3550.5.1")
 def test_packetizer_and_packet_write_the_same_bytes() -> None:
     packed = RtpPacketizer(0xFFFFFFFF, 1, 2).pack(96, b"x", 1, marker=True)
     assert packed == bytes(RtpPacket(96, 1, 2, 0xFFFFFFFF, b"x", marker=True))

@@ -64,6 +64,7 @@ codecs = st.lists(
 )
 
 
+@pytest.mark.requirement("media.codecs")
 @given(codecs, codecs, st.booleans())
 def test_the_chosen_codec_is_the_first_common_one_of_whoever_decides(
     offered: list[Codec], ours: list[Codec], prefer_local: bool
@@ -132,6 +133,7 @@ def test_what_the_peer_wants_of_opus_is_handed_on_and_ours_is_answered() -> None
     assert result.fmtp == "stereo=1;cbr=1"
 
 
+@pytest.mark.requirement("media.opus")
 def test_a_codec_without_parameters_has_none() -> None:
     assert answered(machine(ALL), offer("audio 20000 RTP/AVP 8"))[1].fmtp == ""
 
@@ -157,11 +159,13 @@ def test_g722_has_its_events_at_8_khz() -> None:
     assert answered(machine(g722), CHROME_OPUS)[1].dtmf_payload_type == 126
 
 
+@pytest.mark.requirement("media.telephone-event-rate")
 def test_events_of_any_rate_that_were_offered_are_understood() -> None:
     result = answered(machine(ALL), CHROME_OPUS)[1]
     assert result.dtmf_receive_payload_types == ((110, 48000), (126, 8000))
 
 
+@pytest.mark.requirement("media.telephone-event-rate")
 def test_the_numbers_of_events_may_differ_in_each_direction() -> None:
     oa = machine(replace(LOCAL, codecs=(PCMA,)))
     oa.offer()
@@ -205,6 +209,7 @@ def test_comfort_noise_at_another_rate_goes_with_the_codec_of_that_rate() -> Non
     assert answered(machine(), remote)[1].comfort_noise_payload_type == 13
 
 
+@pytest.mark.requirement("media.comfort-noise")
 def test_comfort_noise_once_agreed_stays_in_our_own_reoffer() -> None:
     oa = machine(replace(LOCAL, codecs=(PCMA,)))
     answered(oa, offer("audio 20000 RTP/AVP 8 13"))
@@ -238,6 +243,7 @@ def test_packet_times_are_those_that_the_codec_has(
     assert answered(machine(replace(ALL, codecs=(G722,))), remote)[1].ptime == g722
 
 
+@pytest.mark.requirement("media.ptime")
 def test_a_peer_that_decodes_no_short_packets_gets_none() -> None:
     remote = offer(
         "audio 20000 RTP/AVP 107",
@@ -271,6 +277,7 @@ def exchange(us: OfferAnswer, them: OfferAnswer) -> tuple[Negotiated, Negotiated
     return mine, them.negotiated
 
 
+@pytest.mark.requirement("rfc3264.8")
 @given(codecs, codecs, codecs)
 def test_over_any_rounds_each_side_sends_what_the_other_expects(
     ours: list[Codec], theirs: list[Codec], later: list[Codec]

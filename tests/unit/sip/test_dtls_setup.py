@@ -20,6 +20,7 @@ SHA256 = ":".join(["AB"] * 32)
 SHA1 = ":".join(["0f"] * 20)
 
 
+@pytest.mark.requirement("rfc5763.5")
 @given(st.sampled_from(sorted(HASH_BYTES)), st.data())
 def test_every_fingerprint_survives_writing_and_reading(
     algorithm: str, data: st.DataObject
@@ -51,6 +52,7 @@ def test_what_is_no_fingerprint_is_an_sdp_error(text: str) -> None:
         Fingerprint.parse(text)
 
 
+@pytest.mark.requirement("bad.sdp-size")
 @pytest.mark.requirement("rfc5763.5")
 def test_of_several_fingerprints_those_that_can_be_read_are_kept_once_and_bounded() -> None:
     kept = fingerprints([f"md2 {SHA1}", f"sha-1 {SHA1}", f"SHA-256 {SHA256}", f"sha-1 {SHA1}"])

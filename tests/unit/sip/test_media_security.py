@@ -148,6 +148,7 @@ def test_both_sides_hold_the_same_two_keys() -> None:
     )
 
 
+@pytest.mark.requirement("rfc4568.6.1", "media.srtp-sdes")
 def test_an_offer_lists_every_suite_with_a_key_of_its_own() -> None:
     media = under("required").offer().media[0]
     assert media.protocol == "RTP/SAVP"
@@ -156,6 +157,7 @@ def test_an_offer_lists_every_suite_with_a_key_of_its_own() -> None:
     assert len({line.keys for line in media.crypto}) == 4
 
 
+@pytest.mark.requirement("media.srtp-policy", "media.srtp-profiles")
 def test_optional_offers_plain_rtp_with_keys_and_takes_either_answer() -> None:
     offer = under("optional").offer()
     assert offer.media[0].protocol == "RTP/AVP"
@@ -251,6 +253,7 @@ def test_a_refused_reoffer_leaves_the_keys_as_they_were() -> None:
     assert keys(oa) == before
 
 
+@pytest.mark.requirement("rfc4568.5.1")
 def test_a_reoffer_names_the_suite_in_use_first_and_keeps_each_tag() -> None:
     oa = under("required")
     oa.offer()
@@ -278,6 +281,7 @@ def test_a_protected_call_is_not_made_plain_by_a_reoffer(
         oa.receive_answer(PLAIN)
 
 
+@pytest.mark.requirement("media.srtp-policy")
 def test_a_plain_call_may_become_protected_where_that_is_allowed() -> None:
     oa = under("optional")
     answered(oa, PLAIN)
@@ -288,6 +292,7 @@ def test_a_plain_call_may_become_protected_where_that_is_allowed() -> None:
         plain.receive_offer(SAVP)
 
 
+@pytest.mark.requirement("media.srtp-policy")
 def test_a_plain_call_is_reoffered_plain() -> None:
     oa = under("optional")
     answered(oa, PLAIN)
@@ -295,6 +300,7 @@ def test_a_plain_call_is_reoffered_plain() -> None:
     assert (media.protocol, media.crypto) == ("RTP/AVP", ())
 
 
+@pytest.mark.requirement("media.srtp-profiles")
 def test_a_best_effort_call_stays_under_its_transport() -> None:
     oa = under("optional")
     answered(oa, BEST_EFFORT)
@@ -325,6 +331,7 @@ def test_of_a_plain_and_a_secure_section_the_policy_takes_one_and_rejects_the_ot
     assert (result.security is not None) == (name != "none")
 
 
+@pytest.mark.requirement("media.srtp-profiles")
 def test_a_dual_offer_again_keeps_the_section() -> None:
     oa = under("optional")
     answered(oa, DUAL)
@@ -383,6 +390,7 @@ def test_dtls_without_a_certificate_or_a_connection_is_not_agreed_to(
     assert caught.value.encryption
 
 
+@pytest.mark.requirement("rfc5763.5")
 def test_every_fingerprint_of_the_peer_counts_and_the_sections_own_before_the_sessions() -> None:
     offer = sdp(
         "audio 20000 UDP/TLS/RTP/SAVPF 8",
@@ -408,6 +416,7 @@ def test_our_dtls_offer_leaves_the_role_to_the_answerer(setup: str, active: bool
     assert oa.receive_answer(answer).security == DtlsAssociation(active, (THEIRS,))
 
 
+@pytest.mark.requirement("rfc5763.5")
 @pytest.mark.parametrize(
     "lines",
     [
@@ -440,6 +449,7 @@ def test_a_reoffer_keeps_the_role_unless_the_certificate_is_another() -> None:
     assert result.security == DtlsAssociation(True, (OTHERS,))
 
 
+@pytest.mark.requirement("media.srtp-policy")
 def test_the_kind_in_use_goes_on_when_both_are_offered() -> None:
     both = sdp("audio 20000 RTP/SAVPF 8", crypto(), FINGERPRINT, "a=setup:actpass")
     assert kind(answered(under("required"), both)[1]) == "dtls"
@@ -462,6 +472,7 @@ def test_without_a_certificate_there_is_no_dtls() -> None:
     assert kind(answered(machine(replace(LOCAL, security=required)), both)[1]) == "sdes"
 
 
+@pytest.mark.requirement("rfc5763.5")
 def test_two_machines_agree_on_dtls_with_one_client() -> None:
     us, them = under("dtls"), under("dtls", PEER)
     them.receive_offer(wire(us.offer()))

@@ -44,6 +44,7 @@ def test_an_offer_lists_our_codecs_in_order_with_dtmf_and_ptime() -> None:
     ]
 
 
+@pytest.mark.requirement("rfc3264.5", "media.telephone-event-rate")
 def test_an_offer_numbers_dynamic_codecs_and_gives_each_clock_rate_its_dtmf() -> None:
     media = machine(replace(LOCAL, codecs=(OPUS, G722, PCMA))).offer().media[0]
     assert media.payload_formats == (
@@ -66,6 +67,7 @@ def test_an_rtcp_port_that_is_not_the_next_one_is_said() -> None:
     assert rtcp.port == 11_001
 
 
+@pytest.mark.requirement("rfc3264.5")
 def test_an_ipv6_host_is_offered_as_ip6() -> None:
     assert b"c=IN IP6 2001:db8::1\r\n" in bytes(machine(replace(LOCAL, host="2001:db8::1")).offer())
 
@@ -73,6 +75,7 @@ def test_an_ipv6_host_is_offered_as_ip6() -> None:
 # ---- answering ------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("rfc3264.6")
 def test_an_answer_takes_the_first_of_the_offerers_codecs_that_we_support() -> None:
     answer, negotiated = answered(machine(), sdp("audio 20000 RTP/AVP 18 0 8 101"))
     assert negotiated == Negotiated(
@@ -95,6 +98,7 @@ def test_an_answer_takes_the_first_of_the_offerers_codecs_that_we_support() -> N
     assert answer.media[0].port == 10_000
 
 
+@pytest.mark.requirement("media.codecs")
 def test_our_preference_wins_when_told_to() -> None:
     _, negotiated = answered(machine(replace(LOCAL, prefer_local=True)), sdp())
     assert (negotiated.codec, negotiated.payload_type) == ("PCMA", 8)
@@ -119,6 +123,7 @@ def test_an_answer_mirrors_the_offerers_payload_types() -> None:
     assert negotiated.dtmf_payload_type == 110
 
 
+@pytest.mark.requirement("media.telephone-event-rate")
 def test_dtmf_at_8_khz_beside_opus_is_agreed_where_the_peer_has_no_other() -> None:
     remote = sdp("audio 20000 RTP/AVP 111 101", "a=rtpmap:111 opus/48000/2")
     answer, negotiated = answered(machine(replace(LOCAL, codecs=(OPUS,))), remote)
@@ -153,6 +158,7 @@ def test_other_sections_are_rejected_in_place() -> None:
     assert negotiated.remote.port == 20_000
 
 
+@pytest.mark.requirement("media.srtp-profiles")
 def test_of_a_secure_and_a_plain_section_the_plain_one_is_taken() -> None:
     remote = sdp("audio 20002 RTP/SAVP 8", "m=audio 20000 RTP/AVP 8 101")
     answer, negotiated = answered(machine(), remote)
@@ -227,6 +233,7 @@ def test_the_packet_time_follows_the_peer_within_bounds(
     assert answer.media[0].ptime == milliseconds
 
 
+@pytest.mark.requirement("media.rtcp")
 def test_rtcp_goes_where_the_peer_says() -> None:
     explicit = sdp("audio 20000 RTP/AVP 8", "a=rtcp:20005 IN IP4 198.51.100.9")
     assert answered(machine(), explicit)[1].remote_rtcp == MediaAddress("198.51.100.9", 20_005)
@@ -234,6 +241,7 @@ def test_rtcp_goes_where_the_peer_says() -> None:
     assert answered(machine(), port_only)[1].remote_rtcp == MediaAddress("198.51.100.7", 20_005)
 
 
+@pytest.mark.requirement("media.rtcp")
 def test_rtcp_mux_is_agreed_to_when_offered_and_wanted() -> None:
     remote = sdp("audio 20000 RTP/AVP 8", "a=rtcp-mux", "a=rtcp:20005")
     answer, negotiated = answered(machine(), remote)
@@ -250,6 +258,7 @@ def test_the_times_of_the_offer_are_those_of_the_answer() -> None:
     assert answered(machine(), remote)[0].times == ("100 200",)
 
 
+@pytest.mark.requirement("rfc3264.5")
 def test_a_media_level_address_wins() -> None:
     remote = sdp("audio 20000 RTP/AVP 8", "c=IN IP4 198.51.100.99")
     assert answered(machine(), remote)[1].remote == MediaAddress("198.51.100.99", 20_000)
@@ -258,6 +267,7 @@ def test_a_media_level_address_wins() -> None:
 # ---- hold and direction ---------------------------------------------------------------------
 
 
+@pytest.mark.requirement("rfc3264.6", "rfc3264.8.4")
 @pytest.mark.parametrize(
     ("offered", "answer", "send", "receive"),
     [
@@ -276,6 +286,7 @@ def test_the_direction_of_an_answer_follows_the_offer(
     assert negotiated.held_by_remote == (not send)
 
 
+@pytest.mark.requirement("rfc3264.5")
 def test_a_session_level_direction_counts() -> None:
     assert answered(machine(), sdp(session="a=sendonly"))[1].held_by_remote
 
@@ -301,6 +312,7 @@ def test_the_peer_holds_and_resumes() -> None:
     assert answer.origin.version == "2"
 
 
+@pytest.mark.requirement("rfc3264.8.4")
 def test_we_hold_and_resume() -> None:
     us, them = machine(), machine(PEER, 7)
     them.receive_offer(wire(us.offer()))
@@ -319,6 +331,7 @@ def test_we_hold_and_resume() -> None:
     assert us.local_description.origin.version == "2"
 
 
+@pytest.mark.requirement("rfc3264.8.4")
 def test_our_hold_stands_when_the_peer_reoffers() -> None:
     us = machine()
     us.offer(direction=Direction.SENDONLY)
@@ -328,6 +341,7 @@ def test_our_hold_stands_when_the_peer_reoffers() -> None:
     assert not negotiated.receive
 
 
+@pytest.mark.requirement("rfc3264.8.4")
 def test_both_sides_holding_is_inactive() -> None:
     us = machine()
     us.offer(direction=Direction.SENDONLY)
@@ -347,6 +361,7 @@ def test_the_answerers_first_codec_is_what_we_send() -> None:
     assert [item.payload_type for item in negotiated.receive_formats] == [8, 0, 101]
 
 
+@pytest.mark.requirement("rfc3264.5")
 def test_we_send_under_the_answerers_numbers_and_receive_under_ours() -> None:
     oa = machine(replace(LOCAL, codecs=(OPUS,)))
     oa.offer()

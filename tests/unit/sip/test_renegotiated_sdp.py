@@ -28,6 +28,7 @@ def test_the_version_grows_only_when_the_description_changed() -> None:
     assert first.origin.session_id == third.origin.session_id == "42"
 
 
+@pytest.mark.requirement("rfc3264.8")
 def test_a_reoffer_keeps_the_numbers_learned_from_the_peer() -> None:
     oa = machine(replace(LOCAL, codecs=(OPUS, PCMA)))
     answered(
@@ -59,6 +60,7 @@ def test_a_number_that_the_peer_gave_another_meaning_is_not_used_twice() -> None
     assert formats["PCMA/8000"] != 8
 
 
+@pytest.mark.requirement("rfc3264.8")
 def test_a_reoffer_keeps_every_section_in_its_place() -> None:
     oa = machine()
     answered(oa, sdp("video 30000 RTP/AVP 99", "m=audio 20000 RTP/AVP 8 101"))
@@ -76,6 +78,7 @@ def test_a_reoffer_keeps_profile_and_rtcp_mux() -> None:
     assert media.rtcp_mux
 
 
+@pytest.mark.requirement("rfc3264.8")
 def test_the_section_in_use_is_kept_when_several_fit() -> None:
     oa = machine()
     answered(oa, sdp("audio 20000 RTP/SAVP 8", "m=audio 20002 RTP/AVP 8"))
@@ -95,6 +98,7 @@ def test_a_codec_change_is_offered() -> None:
     assert us.receive_answer(wire(them.answer())).codec == "PCMU"
 
 
+@pytest.mark.requirement("rfc3264.8")
 def test_a_new_local_address_shows_in_the_next_offer() -> None:
     oa = machine()
     answered(oa, sdp())

@@ -40,6 +40,7 @@ def test_a_key_with_its_lifetime_and_mki_is_read(
     assert InlineKey.parse(str(key)) == key
 
 
+@pytest.mark.requirement("rfc4568.6.1")
 @pytest.mark.parametrize(
     "text",
     [
@@ -66,6 +67,7 @@ def test_what_is_no_key_is_an_sdp_error(text: str) -> None:
         InlineKey.parse(text)
 
 
+@pytest.mark.requirement("rfc4568.6.1")
 def test_padding_that_was_left_out_is_no_fault() -> None:
     key = bytes(range(28))
     text = base64.b64encode(key).decode().rstrip("=")
@@ -77,6 +79,7 @@ def test_a_key_is_never_shown() -> None:
     assert repr(KEY)[2:20] not in repr(InlineKey(KEY))
 
 
+@pytest.mark.requirement("rfc4568.6.1")
 @given(
     st.binary(min_size=1, max_size=64),
     st.one_of(st.none(), st.integers(1, sdes.MAX_LIFETIME)),
@@ -145,6 +148,7 @@ def test_a_line_that_asks_for_nothing_special_is_taken(line: str) -> None:
     assert key_of(crypto(line)) == KEY
 
 
+@pytest.mark.requirement("rfc4568.5.1", "bad.sdp-size")
 def test_the_peers_order_decides_and_the_search_is_bounded() -> None:
     first = sdes.line(4, "AES_CM_128_HMAC_SHA1_32", KEY)
     second = sdes.line(5, SUITE, KEY)

@@ -92,6 +92,7 @@ def test_it_writes_lines_in_the_order_of_the_rfc_with_crlf() -> None:
     assert written == expected
 
 
+@pytest.mark.requirement("rfc3264.5")
 def test_media_level_values_win_over_session_level_ones() -> None:
     session = SessionDescription.parse(PHONE)
     sound, video = session.media
@@ -101,6 +102,7 @@ def test_media_level_values_win_over_session_level_ones() -> None:
     assert session.direction_of(video) is Direction.SENDONLY
 
 
+@pytest.mark.requirement("rfc3264.5")
 def test_direction_is_sendrecv_when_nobody_says_otherwise() -> None:
     session = parse("o=- 1 1 IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 0\n")
     assert session.direction_of(session.media[0]) is Direction.SENDRECV
@@ -163,6 +165,7 @@ def test_g722_has_the_clock_rate_of_its_rtpmap_and_not_its_sampling_rate() -> No
     assert audio(m="audio 4000 RTP/AVP 9").payload_formats[0].codec.clock_rate == 8000
 
 
+@pytest.mark.requirement("rfc3551.6")
 def test_an_rtpmap_overrides_the_static_meaning() -> None:
     media = audio("a=rtpmap:8 opus/48000/2", m="audio 4000 RTP/AVP 8")
     assert media.payload_formats == (PayloadFormat(8, Codec("opus", 48000, 2)),)
@@ -175,11 +178,13 @@ def test_payload_types_that_nothing_explains_are_left_out() -> None:
     assert media.payload_formats == (PayloadFormat(8, PCMA),)
 
 
+@pytest.mark.requirement("rfc3551.6")
 def test_a_broken_rtpmap_of_a_static_type_leaves_the_static_meaning() -> None:
     media = audio("a=rtpmap:0 PCMU", "a=fmtp:0 x=1")
     assert media.payload_formats == (PayloadFormat(0, replace(PCMU, fmtp="x=1")),)
 
 
+@pytest.mark.requirement("media.ptime")
 @pytest.mark.parametrize(
     ("text", "milliseconds"),
     [
@@ -207,6 +212,7 @@ def test_rtcp_attributes_are_read_with_and_without_an_address() -> None:
     assert audio("a=rtcp-mux").rtcp_mux
 
 
+@pytest.mark.requirement("rfc4568.6.1")
 def test_crypto_attributes_are_read_in_order_and_broken_ones_skipped() -> None:
     media = audio(
         "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0|2^20|1:4 UNENCRYPTED_SRTCP",
@@ -234,6 +240,7 @@ def test_an_origin_with_spaces_in_the_user_name_is_read_and_written_legally() ->
     assert b"o=Jane_Doe 12 13 IN IP4 192.0.2.1\r\n" in bytes(session)
 
 
+@pytest.mark.requirement("rfc3264.8.4")
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "anything.INVALID"])
 def test_addresses_that_mean_nowhere_are_recognised(host: str) -> None:
     assert Connection(host).unspecified
@@ -245,6 +252,7 @@ def test_ipv6_addresses_are_written_with_their_family() -> None:
     assert Connection.parse("IN IP6 FF15::101/3") == Connection("FF15::101")
 
 
+@pytest.mark.requirement("rfc3264.6")
 def test_dual_sections_and_switched_off_ones_are_all_kept_in_order() -> None:
     session = parse(
         "o=- 1 1 IN IP4 h\nm=audio 4000 RTP/SAVP 0\nm=audio 4000 RTP/AVP 0\nm=image 0 udptl t38\n"
@@ -415,6 +423,7 @@ def test_every_crypto_survives_writing_and_reading(tag: int, suite: str, keys: l
     assert Crypto.parse(str(crypto)) == crypto
 
 
+@pytest.mark.requirement("rfc3551.6")
 def test_codecs_are_the_same_by_name_in_any_case_rate_and_channels() -> None:
     assert Codec("pcmu", 8000).same_as(PCMU)
     assert Codec("opus", 48000, 2, "useinbandfec=1").same_as(Codec("OPUS", 48000, 2))
@@ -424,6 +433,7 @@ def test_codecs_are_the_same_by_name_in_any_case_rate_and_channels() -> None:
     assert not Codec("cn", 8000).is_audio
 
 
+@pytest.mark.requirement("rfc3264.5", "rfc3264.8.4")
 @pytest.mark.parametrize("ours", list(Direction))
 @pytest.mark.parametrize("theirs", list(Direction))
 def test_directions_combine_flow_by_flow(ours: Direction, theirs: Direction) -> None:

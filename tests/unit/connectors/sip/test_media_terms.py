@@ -52,6 +52,7 @@ def test_the_codecs_are_the_trunks_in_its_order_as_far_as_they_are_built_in(
     assert codecs_of(("opus",)) == (PCMA, PCMU)
 
 
+@pytest.mark.requirement("media.codecs", "rfc3264.5")
 def test_the_media_session_tells_where_we_listen_and_the_trunk_on_which_terms() -> None:
     media = local_media("192.0.2.1", OPENED, replace(ROUTE, codecs=("PCMU", "PCMA")))
     assert (media.host, media.port, media.rtcp_port) == ("192.0.2.1", 10_000, 10_001)
@@ -110,6 +111,9 @@ def test_role_and_certificates_reach_the_media() -> None:
     assert audio.remote == audio.remote_rtcp == RtpAddress("203.0.113.20", 54_609)
 
 
+@pytest.mark.requirement(
+    "media.opus", "media.telephone-event-rate", "media.payload-type-change", "media.comfort-noise"
+)
 def test_everything_else_that_was_agreed_reaches_the_media() -> None:
     audio = negotiated_audio(agreed("freeswitch", MediaEncryption.NONE))
     assert (audio.codec, audio.payload_type, audio.clock_rate) == ("opus", 102, 48_000)

@@ -101,6 +101,7 @@ def test_a_key_is_read_from_either_kind_of_info(
     assert dtmf_of_info(content_type, body) == key
 
 
+@pytest.mark.requirement("media.codecs")
 def test_codecs_are_those_that_we_have_in_the_order_asked() -> None:
     assert codecs_of(("PCMU", "G729", "PCMA")) == (PCMU, PCMA)
     assert codecs_of(("G729",)) == (PCMA, PCMU)
