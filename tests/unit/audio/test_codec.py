@@ -25,6 +25,20 @@ def test_every_codec_carries_a_tone(name: str) -> None:
     assert tones.goertzel(settled, 1000, instance.sample_rate) == pytest.approx(-20, abs=1)
 
 
+@pytest.mark.requirement("media.codecs")
+@pytest.mark.parametrize("name", ALL)
+def test_a_codec_is_the_one_of_its_name(name: str) -> None:
+    assert codec.create(name).name == name
+
+
+@pytest.mark.requirement("media.codecs", "rfc3551.6")
+def test_the_two_laws_are_not_each_other() -> None:
+    assert codec.create("PCMU").encode(bytes(2)) == codec.create("PCMU").silence(1) == b"\xff"
+    assert codec.create("PCMA").encode(bytes(2)) == codec.create("PCMA").silence(1) == b"\xd5"
+    assert codec.create("PCMU").decode(b"\x00") == (-32124).to_bytes(2, "little", signed=True)
+    assert codec.create("PCMA").decode(b"\x2a") == (-32256).to_bytes(2, "little", signed=True)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_every_codec_says_how_long_a_payload_is(name: str) -> None:
     instance = codec.create(name)

@@ -225,6 +225,12 @@ def test_a_lost_packet_is_recovered_from_the_next_one() -> None:
     assert recovered > heard_with_losses("useinbandfec=1", recover=False) + 1
 
 
+@pytest.mark.requirement("media.opus")
+def test_nothing_is_repeated_for_a_peer_that_did_not_ask_for_it() -> None:
+    recovered = heard_with_losses("", recover=True)
+    assert recovered < heard_with_losses("", recover=False) + 0.5
+
+
 @pytest.mark.requirement("media.plc", "media.opus")
 def test_what_is_not_repeated_is_made_up() -> None:
     assert codec().recover(packets(codec(), speech())[3], FRAME)

@@ -247,6 +247,26 @@ def test_another_leg_takes_the_place_and_everything_else_stays(run: Run, tmp_pat
     run(main())
 
 
+@pytest.mark.requirement("media.wideband")
+def test_a_leg_that_comes_brings_the_rate_of_its_codec(run: Run) -> None:
+    async def main() -> None:
+        async with node() as n, front_door(n.plane) as url:
+            with phone_socket() as a, phone_socket() as b:
+                await n.open("c1")
+                n.plane.negotiate("c1", audio(a.getsockname()[1]))
+                n.plane.activate("c1")
+                async with websockets.connect(url) as ws:
+                    await ws.send(json.dumps({"type": "audio_config", "receive": True}))
+                    assert (await receive(ws))["sample_rate"] == 8000
+                    await n.open("temporary")
+                    n.plane.negotiate("temporary", audio(b.getsockname()[1], 9, "G722"))
+                    n.plane.take_leg("c1", "temporary")
+                    told = await receive(ws)
+                    assert (told["type"], told["sample_rate"]) == ("audio_config", 16_000)
+
+    run(main())
+
+
 def test_the_ports_of_the_leg_that_went_are_given_back_once(run: Run) -> None:
     async def main() -> None:
         async with node() as n:

@@ -253,6 +253,19 @@ def test_dtx_that_the_peer_asked_for_leaves_gaps_and_marks_their_end() -> None:
 
 
 @pytest.mark.requirement("media.opus")
+def test_what_the_peer_wants_of_opus_may_change_in_mid_call() -> None:
+    bench = Bench(48_000)
+    for fmtp, silent in (("", False), ("usedtx=1", True), ("usedtx=0", False)):
+        bench.negotiate(agreed("opus", fmtp=fmtp))
+        for _ in range(50):
+            bench.tick(None)
+        bench.rtp.clear()
+        for _ in range(50):
+            bench.tick(None)
+        assert (len(bench.rtp) < 10) is silent, fmtp
+        assert (len(bench.rtp) == 50) is not silent, fmtp
+
+
 def test_a_reoffer_of_the_same_codec_keeps_the_encoder() -> None:
     bench = Bench(16_000)
     bench.negotiate(agreed("G722"))
