@@ -20,6 +20,7 @@ SLOW = frozenset({"sip_endpoint"})
 """Targets whose inputs take milliseconds: a tenth of the mutations."""
 
 
+@pytest.mark.requirement("bad.fuzz")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_corpus_breaks_nothing(name: str) -> None:
     target = load(name)
@@ -29,6 +30,7 @@ def test_the_corpus_breaks_nothing(name: str) -> None:
         target(seed)
 
 
+@pytest.mark.requirement("bad.fuzz")
 @pytest.mark.parametrize("name", NAMES)
 def test_mutations_of_the_corpus_break_nothing(name: str) -> None:
     target = load(name)

@@ -89,7 +89,7 @@ def nothing_is_left(played: Scene) -> None:
         assert len(phone.endings) == (0 if phone.session is None else 1)
 
 
-@pytest.mark.requirement("call.no-ghosts")
+@pytest.mark.requirement("call.no-ghosts", "bad.network")
 @pytest.mark.parametrize("conditions", [FINE, ROUGH, AWFUL], ids=["fine", "rough", "awful"])
 def test_both_sides_agree_and_every_call_ends_once(conditions: Conditions) -> None:
     for seed in range(100):
@@ -125,7 +125,7 @@ def test_a_call_gets_through_where_a_third_of_everything_is_lost() -> None:
     assert up >= 58
 
 
-@pytest.mark.requirement("call.no-ghosts")
+@pytest.mark.requirement("call.no-ghosts", "bad.network")
 def test_a_network_that_parts_and_heals_at_any_moment_leaves_no_ghost_for_long() -> None:
     """A BYE that was lost for good is made up for by the first request that nobody knows: the
     refresh of the session timer, at the latest."""
@@ -188,6 +188,7 @@ def test_both_hear_each_other() -> None:
         assert share_heard(played, phone, 5.0) > 0.99
 
 
+@pytest.mark.requirement("bad.network")
 @pytest.mark.parametrize("seed", range(5))
 def test_audio_comes_back_after_a_partition(seed: int) -> None:
     played = talking(seed, ROUGH)

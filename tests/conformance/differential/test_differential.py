@@ -83,6 +83,7 @@ def found() -> list[Divergence]:
     return divergences()
 
 
+@pytest.mark.requirement("bad.differential")
 def test_every_divergence_is_explained(found: list[Divergence]) -> None:
     table = entries()
     unexplained = [d for d in found if not any(entry.explains(d) for entry in table)]
@@ -153,6 +154,7 @@ def plain_messages(draw: st.DrawFn) -> bytes:
     return "\r\n".join([start, *fields, "", ""]).encode() + body
 
 
+@pytest.mark.requirement("bad.differential")
 @settings(max_examples=300, deadline=None)
 @given(plain_messages())
 def test_a_message_without_anything_odd_is_read_alike_by_all(data: bytes) -> None:

@@ -61,6 +61,7 @@ def story() -> list[TracedMessage]:
     ]
 
 
+@pytest.mark.requirement("ops.ladder")
 def test_the_ladder_shows_who_said_what_to_whom() -> None:
     assert ladder(story()) == DRAWN
 
@@ -74,6 +75,7 @@ def test_a_line_that_is_too_long_or_not_printable_does_not_break_the_drawing() -
     assert summary(b"") == ""
 
 
+@pytest.mark.requirement("ops.pcap")
 def test_the_capture_has_right_lengths_and_checksums() -> None:
     data = pcap(story())
     assert struct.unpack_from("<IHH", data) == (0xA1B2C3D4, 2, 4)
@@ -102,6 +104,7 @@ def _sum(data: bytes) -> int:
     return total
 
 
+@pytest.mark.requirement("ops.pcap")
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 def test_tshark_reads_the_capture_as_sip(tmp_path: Path) -> None:
     file = tmp_path / "call.pcap"
@@ -157,6 +160,7 @@ def test_a_live_call_shows_what_went_over_the_wire(
     run(tmp_path, body)
 
 
+@pytest.mark.requirement("ops.ladder", "ops.pcap")
 def test_a_finished_call_keeps_its_signalling_with_the_last_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ def message(*fields: str, body: str = "") -> bytes:
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
+@pytest.mark.requirement("ops.ladder")
 @pytest.mark.parametrize(
     "data",
     [
