@@ -40,6 +40,9 @@ _TARGET_METHODS = frozenset({"INVITE", "NOTIFY", "REFER", "REGISTER", "SUBSCRIBE
 _NO_REQUIRE = frozenset({"ACK", "CANCEL"})
 _MULTIPART = ("multipart/mixed", "multipart/alternative", "multipart/related")
 
+MAX_NAMED_EXTENSIONS = 32
+"""Option tags of a request that a 420 repeats: an answer is no larger than what it answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
@@ -150,10 +153,12 @@ def _check_extensions(request: Request, accepts: Acceptance) -> Rejection | None
     if request.method in _NO_REQUIRE:
         return None
     # As the peer spelled them; option tags compare without case.
-    unknown = [tag for tag in request.headers.values("Require") if not accepts.knows(tag)]
+    wanted = dict.fromkeys(request.headers.values("Require"))
+    unknown = [tag for tag in wanted if not accepts.knows(tag)]
     if not unknown:
         return None
-    return Rejection(420, default_reason(420), (("Unsupported", ", ".join(unknown)),))
+    named = ", ".join(unknown[:MAX_NAMED_EXTENSIONS])
+    return Rejection(420, default_reason(420), (("Unsupported", named),))
 
 
 def _check_content(request: Request, accepts: Acceptance) -> Rejection | None:
