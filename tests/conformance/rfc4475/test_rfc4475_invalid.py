@@ -24,6 +24,8 @@ from ringback.sip.validation import (
     validate_request,
 )
 
+pytestmark = pytest.mark.requirement("bad.torture")
+
 RequestOf = Callable[[str], Request]
 ResponseOf = Callable[[str], Response]
 Wire = Callable[[str], bytes]
@@ -47,7 +49,6 @@ def answer_to(data: bytes) -> Response | None:
     return None if rejection is None else rejection.response_to(request, to_tag="t")
 
 
-@pytest.mark.requirement("bad.torture")
 @pytest.mark.parametrize(
     ("name", "status", "fault"),
     [

@@ -18,6 +18,8 @@ from ringback.sip.validation import (
     validate_request,
 )
 
+pytestmark = pytest.mark.requirement("bad.torture")
+
 RequestOf = Callable[[str], Request]
 ResponseOf = Callable[[str], Response]
 Wire = Callable[[str], bytes]
@@ -207,7 +209,6 @@ def test_rfc4475_3_4_1_inv2543_is_accepted_without_branch_tag_and_max_forwards(
     assert len(request.body) == 105
 
 
-@pytest.mark.requirement("bad.torture")
 def test_every_message_of_the_rfc_has_its_own_test(pytestconfig: pytest.Config) -> None:
     here = pytestconfig.rootpath / "tests" / "conformance" / "rfc4475"
     tests = "".join(path.read_text(encoding="utf-8") for path in here.glob("test_*.py"))

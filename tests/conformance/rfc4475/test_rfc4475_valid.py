@@ -13,6 +13,8 @@ from ringback.sip.stream import MessageReceived, StreamFramer
 from ringback.sip.uri import Uri
 from ringback.sip.validation import Acceptance, check_response, validate_request
 
+pytestmark = pytest.mark.requirement("bad.torture")
+
 RequestOf = Callable[[str], Request]
 ResponseOf = Callable[[str], Response]
 Wire = Callable[[str], bytes]
