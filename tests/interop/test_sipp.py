@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from interop.peers.gateway import Gateway
+from interop.peers.process import wait_until
 from interop.peers.sipp import Sipp
 
 CALLS = 100
@@ -28,7 +29,7 @@ def test_sipps_caller_completes_every_call(gateway: Gateway, tmp_path: Path) -> 
     ) as sipp:  # fmt: skip
         assert sipp.process.wait(70) == 0, sipp.error_text() + sipp.process.output[-2000:]
         assert sipp.figures()["FailedCall(C)"] == "0"
-    assert settled(gateway)["ringback_calls_live"] == 0
+    wait_until(lambda: settled(gateway)["ringback_calls_live"] == 0, "every call is over")
 
 
 def test_sipps_callee_answers_every_call_of_ours(gateway: Gateway, tmp_path: Path) -> None:

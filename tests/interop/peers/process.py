@@ -9,13 +9,15 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import pytest
 
 STOP_SECONDS = 10.0
+POLL_SECONDS = 0.05
 MAX_PORT = 65535
 
 
@@ -61,6 +63,16 @@ def program(name: str, package: str) -> str:
     if os.geteuid() == 0 and shutil.which("apt-get"):
         pytest.fail(f"{name} is missing and this machine could install it: run `make peers`")
     pytest.skip(f"{name} is not installed and cannot be installed here (apt-get install {package})")
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = 15.0) -> None:
+    """Ask until ``condition`` holds. Raises PeerFailed, naming ``what``, when the time is up."""
+    deadline = time.monotonic() + timeout
+    never = threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            raise PeerFailed(f"{what}: not within {timeout:g} s")
+        never.wait(POLL_SECONDS)
 
 
 class PeerFailed(AssertionError):

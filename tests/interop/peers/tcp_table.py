@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from pathlib import Path
 
-from interop.peers.process import PeerFailed
+from interop.peers.process import wait_until
 
 ESTABLISHED = "01"
-POLL_SECONDS = 0.05
 
 
 def connections_to(port: int) -> int:
@@ -21,9 +18,4 @@ def connections_to(port: int) -> int:
 
 def wait_until_none(port: int, timeout: float = 30.0) -> None:
     """Raises PeerFailed when a connection to ``port`` still stands in the end."""
-    deadline = time.monotonic() + timeout
-    never = threading.Event()
-    while connections_to(port):
-        if time.monotonic() > deadline:
-            raise PeerFailed(f"there are still connections to port {port}")
-        never.wait(POLL_SECONDS)
+    wait_until(lambda: not connections_to(port), f"no connection to port {port}", timeout)
