@@ -11,6 +11,7 @@ Codecs and protection are data: what :class:`LocalMedia` lists is what can be ag
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -258,6 +259,15 @@ class OfferAnswer:
         self.direction = self._before.direction
         self.remote_description = self._before.remote
         self._offered = self._before.offered
+
+    def without_own_offer(self) -> OfferAnswer:
+        """A copy to take an offer of the peer's with. An offer of ours that met one of theirs
+        (491) and waits to be made again is not open in it: theirs may come first (RFC 3261 14.1).
+        Once theirs is answered the copy is the negotiation; until then this one is as it was."""
+        other = copy(self)
+        if other.state is NegotiationState.LOCAL_OFFER:
+            other.rollback()
+        return other
 
     # ---- the rules --------------------------------------------------------------------------
 

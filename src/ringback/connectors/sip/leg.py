@@ -312,13 +312,14 @@ class SipLeg:
             if event.sdp is None:
                 self.session.respond_offer(bytes(self.negotiation.offer()), now=now)
             else:
-                self.negotiation.receive_offer(SessionDescription.parse(event.sdp))
-                answer = self.negotiation.answer()
+                negotiation = self.negotiation.without_own_offer()
+                negotiation.receive_offer(SessionDescription.parse(event.sdp))
+                answer = negotiation.answer()
+                self.negotiation = negotiation
                 self.session.respond_offer(bytes(answer), now=now)
                 self._apply_negotiated()
         except NotAcceptable as refusal:
             log.info("re-offer refused", call_id=self.call_id, why=str(refusal))
-            self._rollback()
             self.session.reject_offer(488, headers=(warning_of(refusal),), now=now)
         except StateError:
             self.session.reject_offer(491, now=now)
