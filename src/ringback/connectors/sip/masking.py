@@ -18,7 +18,9 @@ _SCHEME_REST = re.compile(rb"(?s)^([^:]*:\s*\S+\s*)(.*)$")
 _AUTHENTICATION_INFO = re.compile(rb"(?im)^authentication-info[ \t]*:" + _FOLDED)
 _RSPAUTH = re.compile(rb"(?i)(\brspauth[ \t]*=[ \t]*)(" + _VALUE + rb")")
 _LINE = re.compile(rb"(?i)(;line=)([^\s;?>,&\"]+)")
-_PASSWORD = re.compile(rb"(?i)(\bsips?:[^\s:@;<>\"]*:)([^\s@;<>\"]+)(?=@)")
+_USER_INFO = re.compile(rb"(?<![^\s@;<>\"])[^\s@;<>\"]+(?=@)")
+"""What stands before an ``@``, looked at once however often it says ``sip:``."""
+_PASSWORD = re.compile(rb"(?is)(\bsips?:[^:]*:)(.+)")
 _CRYPTO = re.compile(rb"(?im)^(a=crypto:[^\r\n]*)")
 _INLINE = re.compile(rb"(?i)(inline:)([^\s|;]+)")
 _ICE_PASSWORD = re.compile(rb"(?im)^(a=ice-pwd:)([^\r\n]+)")
@@ -51,7 +53,7 @@ def _masked_head(head: bytes) -> bytes:
     if b";line=" in lower:
         head = _LINE.sub(_stars, head)
     if b"@" in head:
-        head = _PASSWORD.sub(_stars, head)
+        head = _USER_INFO.sub(lambda found: _PASSWORD.sub(_stars, found[0], count=1), head)
     return head
 
 
