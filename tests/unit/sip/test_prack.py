@@ -176,3 +176,25 @@ def test_we_may_update_the_session_before_the_answer() -> None:
     assert call.node.event(OfferAnswered).sdp == ANSWER_2
     call.hear(200)
     assert state(call.session) is SessionState.CONFIRMED
+
+
+@pytest.mark.requirement("call.cancel-crossing", "call.no-ghosts")
+def test_an_answer_that_crosses_our_cancel_is_hung_up_with_the_next_number_of_its_dialog() -> None:
+    call = OutboundCall()
+    reliable(call, 1)
+    reliable(call, 2)
+    call.session.cancel(now=call.node.now)
+    call.node.drain()
+    call.hear(200, sdp=ANSWER)
+    assert call.node.last_request("BYE").cseq.number > pracks(call)[-1].cseq.number
+
+
+@pytest.mark.requirement("call.forked-answers", "call.no-ghosts")
+def test_a_second_fork_that_answers_is_hung_up_with_the_next_number_of_its_dialog() -> None:
+    call = OutboundCall()
+    reliable(call, 1, tag="one")
+    reliable(call, 1, tag="two")
+    call.hear(200, tag="one", sdp=ANSWER)
+    call.hear(200, tag="two", sdp=ANSWER)
+    bye = call.node.last_request("BYE")
+    assert (bye.to.tag, bye.cseq.number) == ("two", pracks(call)[-1].cseq.number + 1)
