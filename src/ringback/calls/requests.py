@@ -13,7 +13,7 @@ from ringback.calls.texts import MAX_TARGET
 from ringback.calls.transfer import TransferMode
 from ringback.calls.transfers import TransferWanted
 from ringback.core.http import ApiModel, api_example
-from ringback.core.http.models import Line, Prose, rule
+from ringback.core.http.models import Line, Matching, Prose, rule
 
 MAX_TEXT = 10_000
 MAX_PROMPT = 2_000
@@ -39,9 +39,11 @@ RingSeconds = Annotated[
 class SayRequest(ApiModel):
     model_config = api_example(text="Hello, I am your AI assistant.")
 
-    text: Annotated[Prose, StringConstraints(min_length=1, max_length=MAX_TEXT)] = Field(
-        description="What to speak.", pattern=r"\S"
-    )
+    text: Annotated[
+        Prose,
+        StringConstraints(min_length=1, max_length=MAX_TEXT),
+        Matching(r"\S", "must say something"),
+    ] = Field(description="What to speak.")
 
 
 class ChatRequest(ApiModel):
@@ -55,8 +57,12 @@ class ChatRequest(ApiModel):
 class DtmfRequest(ApiModel):
     model_config = api_example(digits="1,23#")
 
-    digits: str = Field(
-        pattern=r"^[0-9A-Da-d*#,]{1,64}$",
+    digits: Annotated[
+        str,
+        Matching(
+            r"^[0-9A-Da-d*#,]{1,64}$", "must be 1 to 64 of the keys 0-9, A-D, * and #, and commas"
+        ),
+    ] = Field(
         description="The keys, one after another: 0-9, A-D, * and #; `,` waits half a second.",
     )
     method: Literal["auto", "rtp", "inband", "info"] = Field(
@@ -157,18 +163,21 @@ class GatherRequest(ApiModel):
         le=MAX_DIGITS,
         description="The terminator is passed over before this many keys are there.",
     )
-    terminator: Annotated[str, StringConstraints(pattern=r"^[0-9A-D*#]$")] | None = Field(
-        default="#", description="The key that ends the input, not part of it; null: none."
-    )
+    terminator: (
+        Annotated[
+            str, Matching(r"^[0-9A-D*#]$", "must be one key of 0-9, A-D, * and #, or null for none")
+        ]
+        | None
+    ) = Field(default="#", description="The key that ends the input, not part of it; null: none.")
     first_timeout: float = Field(
         default=5.0, ge=0.1, le=120, description="Seconds until the first key, after the prompt."
     )
     inter_digit_timeout: float = Field(
         default=5.0, ge=0.1, le=60, description="Seconds from each key until the next one."
     )
-    allowed: Annotated[str, StringConstraints(pattern=r"^[0-9A-D*#]{1,16}$")] = Field(
-        default=ALL_KEYS, description="The keys that count; others are passed over."
-    )
+    allowed: Annotated[
+        str, Matching(r"^[0-9A-D*#]{1,16}$", "must be 1 to 16 of the keys 0-9, A-D, * and #")
+    ] = Field(default=ALL_KEYS, description="The keys that count; others are passed over.")
     prompt: Annotated[Prose, StringConstraints(max_length=MAX_PROMPT)] = Field(
         default="",
         description="What to say first, with the call's hosted voice; the first key stops it.",

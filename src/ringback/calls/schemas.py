@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from ringback.audio.codec import sample_rate_of
 from ringback.calls.conferences import Participant, Role
 from ringback.calls.dialler import DEFAULT_AGENT_NAME, PlaceCall
 from ringback.calls.events import held_by
@@ -19,18 +20,25 @@ from ringback.calls.texts import MAX_TARGET
 from ringback.calls.transfer import Transfer, TransferMode, TransferState
 from ringback.core.end_reason import EndReason
 from ringback.core.http import ApiModel, api_example
-from ringback.core.http.models import Line, Name
+from ringback.core.http.models import Line, Matching, Name
 from ringback.media.plane import FRAME_MS
 
 MAX_HEADERS = 16
 MAX_HEADER_VALUE = 256
+HEADER_NAME = r"^[Xx]-[A-Za-z0-9_-]{1,62}$"
 
 Platform = Annotated[
     Line,
     StringConstraints(min_length=1, max_length=32),
     Field(description="`sip` for phone calls.", examples=["sip"]),
 ]
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[Xx]-[A-Za-z0-9_-]{1,62}$")]
+HeaderName = Annotated[
+    str,
+    Matching(
+        HEADER_NAME,
+        "must be named X- and up to 62 letters, digits, - and _, such as X-Campaign",
+    ),
+]
 HeaderValue = Annotated[Line, StringConstraints(max_length=MAX_HEADER_VALUE)]
 
 
@@ -72,6 +80,7 @@ class CallCreate(ApiModel):
         max_length=MAX_HEADERS,
         description="`X-` headers to send along with the call.",
         examples=[{"X-Campaign": "spring"}],
+        json_schema_extra={"propertyNames": {"pattern": HEADER_NAME}},
     )
 
     def wanted(self) -> PlaceCall:
@@ -79,7 +88,8 @@ class CallCreate(ApiModel):
 
 
 class Audio(ApiModel):
-    """The audio of a call at its native rate, which needs no resampling."""
+    """The audio of a call at its native rate, which needs no resampling: before the codec is
+    agreed on, that of its platform. The call stream's `audio_config` tells each change."""
 
     sample_rate: int = Field(examples=[8000])
     format: str = "pcm_s16le"
@@ -92,6 +102,10 @@ class Audio(ApiModel):
         return cls(sample_rate=sample_rate, frame_bytes=sample_rate * FRAME_MS // 1000 * 2)
 
 
+Figure = Annotated[float, AfterValidator(lambda value: round(value, 2))]
+"""A measured figure, without the digits that mean nothing."""
+
+
 class Quality(ApiModel):
     """What the media of a call is like so far, or was (RFC 3550's figures)."""
 
@@ -100,19 +114,19 @@ class Quality(ApiModel):
     packets_lost: int
     packets_late: int
     packets_duplicate: int
-    jitter_ms: float
-    round_trip_ms: float | None
+    jitter_ms: Figure
+    round_trip_ms: Figure | None
     codec: str = Field(default="", description="The codec in use; empty: none was agreed on.")
     security: str = Field(default="none", description="`none`, or the SRTP suite of the audio.")
-    buffer_ms: float = Field(default=0.0, description="The delay of the jitter buffer.")
+    buffer_ms: Figure = Field(default=0.0, description="The delay of the jitter buffer.")
     remote_packets_lost: int | None = Field(
         default=None, description="Of our packets, as the far end reports; null: it does not."
     )
-    remote_jitter_ms: float | None = None
-    mos: float | None = Field(
+    remote_jitter_ms: Figure | None = None
+    mos: Figure | None = Field(
         default=None, description="How the person is heard here: 1.0 to 4.5 (ITU-T G.107)."
     )
-    remote_mos: float | None = Field(default=None, description="How we are heard there.")
+    remote_mos: Figure | None = Field(default=None, description="How we are heard there.")
     recorded_ms: int
 
 
@@ -242,8 +256,11 @@ class CallDetail(CallView):
 
     @classmethod
     def from_snapshot(cls, snapshot: CallSnapshot, base_url: str) -> CallDetail:
+        fields = _fields(snapshot.call, base_url)
+        if snapshot.quality is not None and (codec := snapshot.quality.get("codec")):
+            fields["audio"] = Audio.at(sample_rate_of(str(codec)))
         return cls(
-            **_fields(snapshot.call, base_url),
+            **fields,
             transcript=[str(line) for line in snapshot.lines],
             transcript_length=snapshot.transcript_length,
             transcript_lines=[

@@ -28,7 +28,7 @@ from ringback.calls.service import CallService
 from ringback.connectors.contract import Capability
 from ringback.core.errors import InvalidRequest, RingbackError
 from ringback.core.http import ApiModel
-from ringback.core.http.errors import validation_message
+from ringback.core.http.complaints import validation_message
 from ringback.media.plane import MediaPlane
 
 MAX_REQUEST_ID = 64

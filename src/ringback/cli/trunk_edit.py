@@ -23,6 +23,16 @@ def edit_trunk(
     password: Annotated[str | None, typer.Option(help="SIP password.")] = None,
     caller_id: Annotated[str | None, typer.Option(help="Number shown on calls out.")] = None,
     enabled: Annotated[bool | None, typer.Option("--enable/--disable")] = None,
+    codec: Annotated[
+        list[str] | None,
+        typer.Option(help="opus, G722, PCMA or PCMU; repeatable, replaces the list."),
+    ] = None,
+    media_encryption: Annotated[
+        str | None, typer.Option(help="SRTP: none, optional, required, sdes or dtls.")
+    ] = None,
+    dtmf_mode: Annotated[
+        str | None, typer.Option(help="How keys are sent: auto, rtp, inband or info.")
+    ] = None,
     max_calls: Annotated[int | None, typer.Option(help="Calls out at once.")] = None,
     max_inbound_calls: Annotated[int | None, typer.Option(help="Calls in at once.")] = None,
     calls_per_second: Annotated[float | None, typer.Option(help="Calls out per second.")] = None,
@@ -40,7 +50,16 @@ def edit_trunk(
     key: Key = None,
 ) -> None:
     """Change a trunk; only what is given changes. Live calls go on."""
-    fields = _given(name=name, host=host, password=password, caller_id=caller_id, enabled=enabled)
+    fields = _given(
+        name=name,
+        host=host,
+        password=password,
+        caller_id=caller_id,
+        enabled=enabled,
+        codecs=codec or None,
+        media_encryption=media_encryption,
+        dtmf_mode=dtmf_mode,
+    )
     limits = _given(
         max_calls=max_calls,
         max_inbound_calls=max_inbound_calls,
@@ -59,22 +78,32 @@ def edit_trunk(
             raise InvalidRequest("Nothing to change.", hint="See `ringback trunk edit --help`.")
         changed = api.patch(where, fields | ({"limits": limits} if limits else {}))
     out.print(f"Changed {escape(changed['name'])} ({escape(changed['id'])}).")
+    for warning in changed.get("warnings", []):
+        out.print(f"[yellow]Note:[/yellow] {escape(warning)}")
 
 
 def show_limits(trunk_id: TrunkId, url: Url = None, key: Key = None) -> None:
     """Show what may be dialled over a trunk, and how much."""
     with ApiClient(url, key) as api:
         limits = api.get(f"/api/trunks/{trunk_id}")["limits"]
-    table(["limit", "value"], [[name, _shown(value)] for name, value in limits.items()])
+    table(["limit", "value"], [[name, _shown(name, value)] for name, value in limits.items()])
 
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _shown(value: Any) -> str:
-    if value is None:
+def _shown(name: str, value: Any) -> str:
+    if value is None and name != "night_rule":
         return "the node's default"
+    if not value and not isinstance(value, int | float):
+        return "none"
     if isinstance(value, list):
         return ", ".join(value)
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {_text(inner)}" for key, inner in value.items())
     return str(value)
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

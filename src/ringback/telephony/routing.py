@@ -252,7 +252,8 @@ def _no_target(message: str) -> InvalidRequest:
     return InvalidRequest(
         message,
         code="invalid_target",
-        hint="Write sip:+33612345678@your-trunk-host or +33612345678.",
+        hint="Write sip:+33612345678@your-trunk-host or +33612345678; a short number or an "
+        "extension is sip:123@your-trunk-host.",
         field="meeting_url",
     )
 

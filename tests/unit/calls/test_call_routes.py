@@ -52,6 +52,7 @@ def test_the_stream_url_is_secure_where_the_request_was(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+@pytest.mark.requirement("media.mos", "ops.quality-metrics")
 def test_polling_reads_only_new_lines_live_and_afterwards(tmp_path: Path) -> None:
     async def body(lab: CallLab, api: httpx2.AsyncClient) -> None:
         leg = await lab.connector.call_in(auto_answer=True)

@@ -28,6 +28,7 @@ from unit.calls.fakes import ACCOUNT, HOSTED, CallLab
 from unit.calls.scenario import DIAL, active_call, run
 
 
+@pytest.mark.requirement("ops.quality-metrics")
 def test_what_is_said_is_told_kept_and_read_in_deltas(tmp_path: Path) -> None:
     async def scenario(lab: CallLab) -> None:
         call_id = await active_call(lab)
@@ -67,6 +68,7 @@ def test_a_call_without_transcripts_keeps_none(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+@pytest.mark.requirement("media.dtmf-info")
 def test_keys_come_as_events_whether_by_media_or_signalling(tmp_path: Path) -> None:
     async def scenario(lab: CallLab) -> None:
         call_id = await active_call(lab)
@@ -185,6 +187,7 @@ def test_another_account_finds_nothing(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+@pytest.mark.requirement("media.timeout")
 @pytest.mark.parametrize(
     ("report", "state", "reason"),
     [

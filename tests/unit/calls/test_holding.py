@@ -29,6 +29,7 @@ def media(lab: CallLab) -> list[tuple[Any, ...]]:
     return [command for command in lab.plane.commands if command[0] in ("hold", "resume")]
 
 
+@pytest.mark.requirement("media.music-on-hold")
 @pytest.mark.requirement("call.local-hold")
 def test_a_held_person_hears_the_music_of_the_node_and_the_far_end_is_told(tmp_path: Path) -> None:
     async def scenario(lab: CallLab) -> None:
@@ -45,6 +46,7 @@ def test_a_held_person_hears_the_music_of_the_node_and_the_far_end_is_told(tmp_p
     run(tmp_path, scenario, limits=CallLimits(hold_music="/music.wav"))
 
 
+@pytest.mark.requirement("media.music-on-hold")
 def test_a_person_may_wait_in_silence(tmp_path: Path) -> None:
     async def scenario(lab: CallLab) -> None:
         call_id = await active_call(lab)

@@ -92,6 +92,9 @@ def test_finished_calls_are_in_the_histograms() -> None:
     assert metrics.value("call_loss_ratio_sum", {"direction": "received"}) == pytest.approx(0.05)
     assert metrics.value("call_loss_ratio_sum", {"direction": "sent"}) == pytest.approx(0.01)
     assert metrics.value("call_late_ratio_sum") == pytest.approx(0.002)
+    received = {"direction": "received"}
+    assert metrics.value("call_jitter_seconds_sum", received) == pytest.approx(0.002)
+    assert metrics.value("call_jitter_seconds_count", received) == 1
     assert metrics.value("call_jitter_seconds_sum", {"direction": "sent"}) == pytest.approx(0.001)
     assert metrics.value("call_round_trip_seconds_sum") == pytest.approx(0.02)
     assert metrics.value("call_buffer_seconds_sum") == pytest.approx(0.04)

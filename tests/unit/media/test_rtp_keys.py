@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,25 @@ def test_events_of_every_payload_type_count_in_their_own_clock(
     events(bench, phone, "4D", number, clock_rate)
     assert [key.digit for key in bench.keys] == ["4", "D"]
     assert {key.duration_ms for key in bench.keys} == {160}
+
+
+@pytest.mark.requirement("media.dtmf-rfc4733")
+@pytest.mark.parametrize("marked", [(), (0,), range(12), (9, 10, 11)])
+@pytest.mark.parametrize("ends", [0, 1, 3])
+def test_a_key_is_one_wherever_its_markers_are_and_however_many_ends_come(
+    marked: Sequence[int], ends: int
+) -> None:
+    bench, phone = Bench(), Phone()
+    bench.negotiate(audio())
+    for start in (10_000, 14_000):
+        for n in range(9 + ends):
+            event = bytes(TelephoneEvent(5, min(n + 1, 9) * 160, end=n >= 9))
+            data = phone.packetizer.pack_at(start, 101, event, marker=n in marked)
+            bench.receive(data)
+            bench.tick()
+    for _ in range(20):
+        bench.tick()
+    assert [key.digit for key in bench.keys] == ["5", "5"]
 
 
 @pytest.mark.requirement("media.telephone-event-rate")

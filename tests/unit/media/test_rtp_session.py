@@ -187,6 +187,7 @@ def test_a_codec_that_is_not_built_in_changes_nothing() -> None:
     assert bench.sent[0].payload_type == 0
 
 
+@pytest.mark.requirement("media.payload-type-change")
 def test_the_answering_codec_is_used_from_the_next_packet_on() -> None:
     bench = Bench()
     bench.negotiate(audio())
@@ -196,6 +197,7 @@ def test_the_answering_codec_is_used_from_the_next_packet_on() -> None:
     assert [packet.payload_type for packet in bench.sent] == [0, 8]
 
 
+@pytest.mark.requirement("media.payload-type-change")
 @pytest.mark.requirement("bad.rtp-flood")
 @pytest.mark.parametrize(
     ("data", "counter"),

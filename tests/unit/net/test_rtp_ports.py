@@ -112,7 +112,6 @@ def test_a_skipped_pair_leaves_no_socket_open(clock: ManualClock, first: int) ->
 
 
 @pytest.mark.requirement("media.port-drain")
-@pytest.mark.requirement("media.port-drain")
 def test_a_released_pair_rests_before_it_is_used_again(clock: ManualClock, first: int) -> None:
     ports = RtpPorts(first, first + 7, clock=clock, quarantine=30.0)
     one = ports.bind("127.0.0.1")

@@ -5,7 +5,6 @@ Every error answer is ``{"error": {"code", "message", "hint", "retryable"}}``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -20,13 +19,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from ringback.core.errors import ErrorKind, RingbackError
-
-_NOT_AN_OBJECT = ("model_type", "model_attributes_type", "dict_type", "dataclass_type")
+from ringback.core.http.complaints import validation_hint, validation_message
 
 _NOT_JSON = ("invalid_json", "The body is not valid JSON.", "Send a JSON object in UTF-8.")
-
-MAX_COMPLAINTS = 5
-"""Faults of one request that its error message names."""
 
 RETRY_AFTER_SECONDS = 5
 
@@ -199,47 +194,9 @@ async def _on_invalid_request(_: Request, error: Exception) -> JSONResponse:
             HTTPStatus.BAD_REQUEST,
         )
     return JSONResponse(
-        error_content("invalid_request", validation_message(details), _hint(details)),
+        error_content("invalid_request", validation_message(details), validation_hint(details)),
         HTTPStatus.UNPROCESSABLE_ENTITY,
     )
-
-
-def validation_message(details: Sequence[Mapping[str, Any]]) -> str:
-    """Pydantic's complaints as sentences, each of which names its field."""
-    complaints = [_complaint(detail) for detail in details[:MAX_COMPLAINTS]]
-    if len(details) > MAX_COMPLAINTS:
-        complaints.append(f"and {len(details) - MAX_COMPLAINTS} more")
-    return f"The request is not valid: {'; '.join(complaints)}."
-
-
-def _complaint(detail: Mapping[str, Any]) -> str:
-    context = detail.get("ctx", {})
-    path = [str(part) for part in detail["loc"] if part not in ("body", "query", "path")]
-    if "field" in context:
-        path.append(str(context["field"]))
-    name = ".".join(path)
-    kind = detail["type"]
-    if kind == "missing":
-        return f"`{name}` is required" if name else "a JSON body is required"
-    if kind in _NOT_AN_OBJECT:
-        where = f"`{name}`" if name else "the body"
-        return f"{where} must be a JSON object (sent as application/json)"
-    message = str(detail["msg"]).rstrip(".")
-    if kind not in ("rule", "unknown_field"):
-        message = message[:1].lower() + message[1:]
-        if message.startswith("value error, "):
-            message = message.removeprefix("value error, ")
-    if not name:
-        return f"the body: {message}"
-    return f"`{name}` {message}" if kind in ("rule", "unknown_field") else f"`{name}`: {message}"
-
-
-def _hint(details: Sequence[Mapping[str, Any]]) -> str:
-    for detail in details:
-        hint = detail.get("ctx", {}).get("hint")
-        if hint:
-            return str(hint)
-    return ""
 
 
 _HTTP_CODES = {

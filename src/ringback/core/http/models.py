@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
@@ -16,14 +17,16 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StringConstraints,
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, core_schema
 
 from ringback.core.errors import InvalidRequest
-from ringback.core.http.errors import validation_message
+from ringback.core.http.complaints import validation_message
 from ringback.core.paging import DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest
 
 T = TypeVar("T")
@@ -50,6 +53,33 @@ def rule(message: str, hint: str = "", field: str | None = None) -> PydanticCust
     if field is not None:
         context["field"] = field
     return PydanticCustomError("rule", "{complaint}", context)
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """For ``Annotated[str, Matching(…)]``: a pattern that the schema shows, and ``words`` that
+    tell people what it means."""
+
+    pattern: str
+    words: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        # Python's $ matches before a last line feed, too; that of JSON Schema does not.
+        expression = re.compile(re.sub(r"\$$", r"\\Z", self.pattern))
+
+        def check(text: str) -> str:
+            if expression.search(text) is None:
+                raise rule(self.words)
+            return text
+
+        return core_schema.no_info_after_validator_function(check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(schema) | {"pattern": self.pattern}
 
 
 def accept_camel_case(

@@ -185,6 +185,19 @@ def test_keys_go_one_by_one_as_dtmf_relay() -> None:
     Lab.run(test)
 
 
+@pytest.mark.requirement("media.dtmf-info")
+def test_keys_come_in_by_info_in_either_body() -> None:
+    async def test(lab: Lab) -> None:
+        await lab.called()
+        relay = b"Signal=5\r\nDuration=200\r\n"
+        await lab.says("INFO", body=relay, content_type="application/dtmf-relay")
+        await lab.says("INFO", body=b"#", content_type="application/dtmf")
+        assert lab.sent() == ["200 INFO", "200 INFO"]
+        assert lab.sink.said[-2:] == [("key", "5"), ("key", "#")]
+
+    Lab.run(test)
+
+
 @pytest.mark.requirement("media.dtmf-send")
 def test_a_far_end_that_takes_the_plain_body_only_gets_it() -> None:
     async def test(lab: Lab) -> None:
