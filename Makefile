@@ -14,10 +14,10 @@ demo: setup ## hear it work: a real call to the demo agent, in this terminal
 	@exec $(BIN)/ringback demo $(ARGS)
 
 test: setup-dev peers ## lint, types, import contracts and every test
-	@exec tools/check.sh $(ARGS)
+	@exec sh tools/check.sh $(ARGS)
 
 check: setup-dev ## what `make test` runs, without installing the peers first
-	@exec tools/check.sh $(ARGS)
+	@exec sh tools/check.sh $(ARGS)
 
 peers: ## install the programs that the interop tests call (Debian, root or sudo)
 	@tools/peers.sh

@@ -26,7 +26,6 @@ def test_an_offer_that_comes_first_after_a_glare_is_taken_and_ours_is_made_anew(
         await lab.says("ACK", cseq=2)
         for _ in range(20):
             await lab.wait(0.2)
-            await asyncio.sleep(0.02)
         (audio,) = SessionDescription.parse(lab.node.last_request("INVITE").body).media
         assert audio.direction is not None
         assert audio.direction.value == "sendonly"
