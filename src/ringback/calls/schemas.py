@@ -46,6 +46,9 @@ class CallCreate(ApiModel):
     model_config = api_example(
         platform="sip", meeting_url="sip:+33612345678@sip.example.com", agent_name="AI Agent"
     )
+    misnomers: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("target", "to", "number", "callee", "uri"), "meeting_url"
+    )
 
     platform: Platform
     meeting_url: Annotated[Line, StringConstraints(max_length=MAX_TARGET)] | None = Field(

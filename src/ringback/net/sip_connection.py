@@ -91,6 +91,8 @@ class SipConnection(asyncio.Protocol):
         """No trunk vouches for the peer, and it has had no call on this connection."""
         self.opened = False
         self.closed = False
+        self.failure = ""
+        """Why it could not be opened, in words."""
         self.quiet_since = clock.monotonic()
         """When bytes last went either way."""
         self.incomplete_since: float | None = None

@@ -243,7 +243,8 @@ class SipStreams:
             self.counters.dialled += 1
         except (OSError, TimeoutError, ValueError, OverflowError) as error:
             self.counters.dial_failures += 1
-            _log.info("No %s connection to %s port %d: %s", *_place(hop), _words(error))
+            connection.failure = _words(error)
+            _log.info("No %s connection to %s port %d: %s", *_place(hop), connection.failure)
 
     def welcome(self, flow: Flow) -> None:
         """The peer on this connection has a call: it is a stranger no more."""
@@ -374,7 +375,7 @@ class SipStreams:
             if accepted is not None:
                 accepted.close()
             for transmission in connection.waiting:
-                self._on_failure(transmission)
+                self._on_failure(replace(transmission, failure=connection.failure))
 
         task = self._loop.create_task(work)
         self._tasks.add(task)

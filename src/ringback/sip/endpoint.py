@@ -146,8 +146,9 @@ class SipEndpoint:
             transaction.receive(response, flow, now)
 
     def transport_failed(self, transmission: Transmission, now: float) -> None:
-        """``transmission`` could not be sent (ICMP, refused, TLS failed)."""
-        self._core.transactions.transport_failed(transmission.key, now)
+        """``transmission`` could not be sent (ICMP, refused, TLS failed), as its ``failure`` says
+        if there are words for it."""
+        self._core.transactions.transport_failed(transmission.key, now, transmission.failure)
 
     def connection_closed(self, connection: int, now: float) -> None:
         """A TCP or TLS connection is gone: registrations made over it are made again."""

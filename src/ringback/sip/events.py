@@ -223,7 +223,8 @@ class EndCause(StrEnum):
 @dataclass(frozen=True, slots=True)
 class InviteFailed:
     """Ends an outbound session: no answer will come. ``response`` is the last final response;
-    without one ``status`` is 408 (timeout) or 503 (unreachable), RFC 3261 8.1.3.1."""
+    without one ``status`` is 408 (timeout) or 503 (unreachable), RFC 3261 8.1.3.1, and ``detail``
+    says in words why nothing could be sent, if that is known."""
 
     session: InviteSession
     failure: Failure
@@ -231,6 +232,7 @@ class InviteFailed:
     reason: str
     reasons: tuple[Reason, ...] = ()
     response: Response | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

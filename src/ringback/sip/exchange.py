@@ -7,7 +7,7 @@ after a timeout, a transport error and a 503 (RFC 3263 4.3).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ringback.sip.authentication import AuthRound
@@ -27,13 +27,14 @@ class Verdict(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """``status`` and ``reason`` stand for the missing response of RFC 3261 8.1.3.1 where
-    ``response`` is ``None``."""
+    ``response`` is ``None``; ``detail`` says in words why it is missing, if that is known."""
 
     verdict: Verdict
     status: int
     reason: str
     response: Response | None
     flow: Flow | None
+    detail: str = ""
 
 
 TIMED_OUT = Outcome(Verdict.TIMEOUT, 408, "Request Timeout", None, None)
@@ -92,7 +93,11 @@ class Exchange:
             self._done(self._last, now)
 
     def on_failure(self, failure: TransactionFailure, now: float) -> None:
-        self._last = TIMED_OUT if failure is TransactionFailure.TIMEOUT else UNREACHABLE
+        if failure is TransactionFailure.TIMEOUT:
+            self._last = TIMED_OUT
+        else:
+            why = self._transaction.transport_error if self._transaction is not None else ""
+            self._last = replace(UNREACHABLE, detail=why)
         self._next(now)
 
     def on_end(self, now: float) -> None:

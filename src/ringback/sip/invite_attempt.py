@@ -74,6 +74,11 @@ class InviteAttempt:
     def start(self, now: float) -> None:
         self._transaction = self._core.send_request(self.request, self.destination, self, now)
 
+    @property
+    def transport_error(self) -> str:
+        """Why the request could not be sent, in words; empty if nobody knows."""
+        return self._transaction.transport_error if self._transaction is not None else ""
+
     # ---- what the owner does ------------------------------------------------------------------
 
     def cancel(self, reasons: tuple[Reason, ...], now: float) -> None:

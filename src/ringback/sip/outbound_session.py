@@ -366,14 +366,16 @@ class OutboundSession(DialogSession):
         elif failure is TransactionFailure.TIMEOUT:
             self._fail(Failure.TIMEOUT, None, now)
         else:
-            self._fail(Failure.UNREACHABLE, None, now)
+            self._fail(Failure.UNREACHABLE, None, now, attempt.transport_error)
 
     def over(self, attempt: InviteAttempt, now: float) -> None:
         """Answered, but by nothing that could be read."""
         if attempt is self._attempt and self.state is not SessionState.CONFIRMED:
             self._fail(Failure.TIMEOUT, None, now)
 
-    def _fail(self, failure: Failure, response: Response | None, now: float) -> None:
+    def _fail(
+        self, failure: Failure, response: Response | None, now: float, detail: str = ""
+    ) -> None:
         if not self._step(SessionInput.FAILURE):
             return
         self._forget_all_early()
@@ -382,7 +384,7 @@ class OutboundSession(DialogSession):
         else:
             status = 408 if failure is Failure.TIMEOUT else 503
             reason, reasons = default_reason(status), ()
-        self._end(InviteFailed(self, failure, status, reason, reasons, response), now)
+        self._end(InviteFailed(self, failure, status, reason, reasons, response, detail), now)
 
     def _give_up(self, reasons: tuple[Reason, ...], now: float) -> None:
         self._stop_hop_timer()

@@ -134,6 +134,7 @@ class RegistrationClient:
             self._contact,
             outcome.response,
             _FAILURES.get(outcome.verdict),
+            outcome.detail,
             refusal=credentials.refusal,
         )
         self.registration.completed(result, now)

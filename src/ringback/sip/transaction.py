@@ -75,13 +75,17 @@ class TransactionContext:
 class Transaction:
     """The part that interprets a table."""
 
-    __slots__ = ("_context", "_machine", "_reliable", "_running", "key", "state")
+    __slots__ = (
+        "_context", "_machine", "_reliable", "_running", "key", "state", "transport_error",
+    )  # fmt: skip
 
     def __init__(
         self, machine: Machine, key: str, reliable: bool, context: TransactionContext
     ) -> None:
         self.key = key
         self.state = machine.initial
+        self.transport_error = ""
+        """Why the last transmission failed, where there are words for it."""
         self._machine = machine
         self._reliable = reliable
         self._context = context
@@ -91,7 +95,8 @@ class Transaction:
     def terminated(self) -> bool:
         return self.state is TransactionState.TERMINATED
 
-    def transport_failed(self, now: float) -> None:
+    def transport_failed(self, now: float, why: str = "") -> None:
+        self.transport_error = why
         self._input(TransactionInput.TRANSPORT_ERROR, now)
 
     def abandon(self) -> None:

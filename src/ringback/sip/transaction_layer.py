@@ -145,12 +145,12 @@ class TransactionLayer:
 
     # ---- both ---------------------------------------------------------------------------------
 
-    def transport_failed(self, key: str, now: float) -> bool:
+    def transport_failed(self, key: str, now: float, why: str = "") -> bool:
         """``False`` if no transaction has that key any more."""
         transaction: Transaction | None = self._clients.get(key) or self._servers.get(key)
         if transaction is None:
             return False
-        transaction.transport_failed(now)
+        transaction.transport_failed(now, why)
         return True
 
     def _forget(self, transaction: Transaction) -> None:

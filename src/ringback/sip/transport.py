@@ -52,12 +52,14 @@ def heard_on(sent_to: Hop, heard: Flow) -> Flow:
 @dataclass(frozen=True, slots=True)
 class Transmission:
     """Bytes that go out now. ``key`` names the transaction that wants to know if they cannot.
-    ``repeated`` is the driver's mark: the connection that they were sent on first broke."""
+    ``repeated`` is the driver's mark: the connection that they were sent on first broke; and
+    ``failure`` its words for why they could not be sent."""
 
     destination: Flow
     data: bytes
     key: str = ""
     repeated: bool = field(default=False, compare=False)
+    failure: str = field(default="", compare=False)
 
 
 class LocalAddresses(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ringback.sip.events import (
@@ -60,10 +62,12 @@ def test_no_response_at_all_is_a_timeout() -> None:
 @pytest.mark.requirement("rfc3261.8.1.3")
 def test_a_transport_error_is_unreachable() -> None:
     call = OutboundCall()
-    call.node.endpoint.transport_failed(call.node.last("INVITE").transmission, call.node.now)
+    unsent = replace(call.node.last("INVITE").transmission, failure="connection refused")
+    call.node.endpoint.transport_failed(unsent, call.node.now)
     call.node.drain()
     failed = call.node.event(InviteFailed)
     assert (failed.failure, failed.status) == (Failure.UNREACHABLE, 503)
+    assert failed.detail == "connection refused"
     assert call.is_over()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ringback.sip.events import ResolveNeeded
@@ -86,11 +88,17 @@ def test_what_does_not_answer_is_named_by_its_own_name_not_the_domain() -> None:
     assert refused.change().reason.startswith("provider.example forbids")
 
 
-def test_a_registrar_that_cannot_be_sent_to_is_unreachable() -> None:
-    trunk = Trunk(PEER)
-    trunk.node.endpoint.transport_failed(trunk.node.last("REGISTER").transmission, trunk.node.now)
+@pytest.mark.requirement("trunk.status-reasons")
+def test_a_registrar_that_cannot_be_sent_to_is_unreachable_and_the_reason_says_why() -> None:
+    trunk = Trunk(PEER, server="proxy.example.net")
+    failed = replace(
+        trunk.node.last("REGISTER").transmission, failure="its certificate has expired"
+    )
+    trunk.node.endpoint.transport_failed(failed, trunk.node.now)
     trunk.node.drain()
-    assert trunk.change().failure is RegistrationFailure.UNREACHABLE
+    change = trunk.change()
+    assert change.failure is RegistrationFailure.UNREACHABLE
+    assert change.reason == "proxy.example.net cannot be reached: connection refused"
 
 
 @pytest.mark.requirement("trunk.dns-failover")

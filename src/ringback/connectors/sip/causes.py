@@ -129,7 +129,7 @@ def _cause_of_failure(event: InviteFailed, our_reason: EndReason | None) -> Caus
     if event.failure is Failure.UNAUTHORIZED:
         return Cause(EndReason.NOT_ALLOWED, event.status, q850, event.reason)
     if event.failure in (Failure.TIMEOUT, Failure.UNREACHABLE) and event.response is None:
-        return Cause(EndReason.NETWORK_ERROR, event.status, q850, event.reason)
+        return Cause(EndReason.NETWORK_ERROR, event.status, q850, event.detail or event.reason)
     return cause_of_status(event.status, text_of(event.reasons) or event.reason, q850)
 
 

@@ -83,19 +83,23 @@ class Matching:
 
 
 def accept_camel_case(
-    data: Mapping[str, Any], known: Mapping[str, object], aliases: Mapping[str, str]
+    data: Mapping[str, Any],
+    known: Mapping[str, object],
+    aliases: Mapping[str, str],
+    misnomers: Mapping[str, str],
 ) -> dict[str, Any]:
     """``data`` with the camelCase spellings of ``known`` fields turned into snake_case, and
     ``aliases`` (also in snake_case) into the fields that they stand for.
 
-    Raises a validation error for a field that is not known, or that is given twice.
+    Raises a validation error for a field that is not known, or that is given twice. It names the
+    field that ``misnomers`` has for the wrong name, else one that is spelt like it.
     """
     renamed: dict[str, Any] = {}
     for key, value in data.items():
         name = key if key in known else snake_case(key)
         name = aliases.get(name, name)
         if name not in known:
-            close = get_close_matches(name, known, n=1)
+            close = [misnomers[name]] if name in misnomers else get_close_matches(name, known, n=1)
             remedy = f": did you mean `{close[0]}`?" if close else ""
             raise PydanticCustomError(
                 "unknown_field",
@@ -154,10 +158,12 @@ Prose = Annotated[str, NO_CONTROLS]
 class ApiModel(BaseModel):
     """Base of every request and response body.
 
-    ``aliases`` are other names that a documented API has for a field.
+    ``aliases`` are other names that a documented API has for a field; ``misnomers`` are names that
+    people try, refused with the right one.
     """
 
     aliases: ClassVar[Mapping[str, str]] = {}
+    misnomers: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -166,7 +172,7 @@ class ApiModel(BaseModel):
     def _accept_camel_case(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        return accept_camel_case(data, cls.model_fields, cls.aliases)
+        return accept_camel_case(data, cls.model_fields, cls.aliases, cls.misnomers)
 
 
 def api_example(**example: Any) -> ConfigDict:
