@@ -11,6 +11,7 @@ from rich.text import Text
 from ringback.cli.client import ApiClient
 from ringback.cli.console import out
 from ringback.cli.resources import Key, Url
+from ringback.core.errors import InvalidRequest
 
 
 def call_trace(
@@ -26,7 +27,7 @@ def call_trace(
     path = f"/api/call/{call_id}/sip"
     with ApiClient(url, key) as api:
         if pcap is not None:
-            pcap.write_bytes(api.download(f"{path}.pcap"))
+            _write(pcap, api.download(f"{path}.pcap"))
             out.print(f"Wrote {pcap}.", markup=False)
         elif full:
             for message in api.get(path)["messages"]:
@@ -36,6 +37,16 @@ def call_trace(
         else:
             drawing = api.download(path, accept="text/plain").decode()
             out.print(_coloured(drawing or "No SIP messages are kept of this call.\n"), end="")
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise InvalidRequest(
+            f"{path} cannot be written: {error.strerror}.",
+            hint="Name a file in a folder that is there and is yours: --pcap call.pcap",
+        ) from error
 
 
 def _coloured(drawing: str) -> Text:

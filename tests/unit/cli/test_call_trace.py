@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from ringback.cli import call_trace
+from ringback.core.errors import InvalidRequest
 
 DRAWING = "2026-03-13 10:00:00 UTC\n\n10:00:00.000  |<-- INVITE sip:a@b [sdp] --|\n"
 
@@ -56,3 +57,16 @@ def test_whole_messages_are_shown_on_demand(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_capture_file_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shown(monkeypatch, "--pcap", str(tmp_path / "call.pcap"))
     assert (tmp_path / "call.pcap").read_bytes() == b"capture"
+
+
+def test_a_capture_file_that_cannot_be_written_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(call_trace, "ApiClient", FakeApi)
+    app = typer.Typer()
+    app.command()(call_trace.call_trace)
+    target = tmp_path / "missing" / "call.pcap"
+    result = CliRunner().invoke(app, ["call_1", "--pcap", str(target)])
+    assert isinstance(result.exception, InvalidRequest)
+    assert str(target) in result.exception.message
+    assert "--pcap" in result.exception.hint

@@ -204,6 +204,8 @@ ENDINGS = {
 }
 """The gateway's words for an end, as they read from the softphone's side of the line."""
 
+UNREACHABLE = "Nobody answers SIP there. Is it running, and on that port? sip:user@host:port"
+
 
 def _tell(result: CallResult) -> None:
     cause = result.cause
@@ -215,6 +217,8 @@ def _tell(result: CallResult) -> None:
     )
     if result.answered:
         out.print(quality(result.report))
+    elif cause.reason is EndReason.NETWORK_ERROR:
+        out.print(UNREACHABLE)
 
 
 def quality(report: SessionReport) -> str:
