@@ -10,7 +10,8 @@ from ringback.media.plane import SessionReport
 
 
 def told(capsys: pytest.CaptureFixture[str], cause: Cause) -> str:
-    command._tell(CallResult(answered=False, cause=cause, report=SessionReport()))
+    report = SessionReport("call")
+    command._tell(CallResult(answered=False, cause=cause, report=report))
     return " ".join(capsys.readouterr().out.split())
 
 
