@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from ringback.sip.errors import ParseError
 from ringback.sip.headers import CSeq, Headers, NameAddr
 from ringback.sip.message import Request, Response
 from ringback.sip.transport import Flow
@@ -80,13 +81,12 @@ class Dialog:
         cls, request: Request, response: Response, cseq: int, flow: Flow, fallback: Uri
     ) -> Dialog:
         """From the response to our dialog-forming request (12.1.2). ``fallback`` is the remote
-        target where the response has no Contact. Raises ``ParseError``."""
-        contact = response.contact
+        target where the response has no Contact that can be read. Raises ``ParseError``."""
         return cls(
             request.from_,
             response.to,
             request.call_id,
-            _request_uri(contact.uri) if contact is not None else fallback,
+            _answered_target(response) or fallback,
             tuple(reversed(response.record_routes)),
             flow,
             local_cseq=cseq,
@@ -113,7 +113,7 @@ class Dialog:
         """Our INVITE's 2xx: its route set and target replace those of the 1xx (13.2.2.4). Raises
         :class:`ParseError`; the dialog is as it was then."""
         routes = tuple(reversed(response.record_routes))
-        self.refresh_target(response)
+        self.remote_target = _answered_target(response) or self.remote_target
         if self.state is DialogState.EARLY:
             self.state = DialogState.CONFIRMED
             self.route_set = routes
@@ -162,6 +162,16 @@ class Dialog:
             _request_uri(self.route_set[0].uri),
             (*self.route_set[1:], NameAddr(self.remote_target)),
         )
+
+
+def _answered_target(response: Response) -> Uri | None:
+    """The Contact of a response to our INVITE, ``None`` where there is none or it cannot be read:
+    whoever sent it takes the call for answered all the same, and waits for the ACK."""
+    try:
+        contact = response.contact
+    except ParseError:
+        return None
+    return _request_uri(contact.uri) if contact is not None else None
 
 
 def _request_uri(uri: Uri) -> Uri:

@@ -224,14 +224,7 @@ class DialogSession(InviteSession):
             return request
 
         exchange = Exchange(self.core, build, self.authenticator.round(), done)
-
-        def routed(destinations: tuple[Flow, ...], later: float) -> None:
-            if not destinations and not dialog.route_set:
-                # A Contact that only the peer's own network can look up: try where it is heard.
-                destinations = (dialog.flow,)
-            exchange.start(destinations, later)
-
-        self.core.route(dialog, routed, now)
+        self.core.route(dialog, exchange.start, now)
 
     def _send_bye(self, reasons: tuple[Reason, ...], now: float) -> None:
         if self._dialog is not None:

@@ -157,7 +157,8 @@ class EndpointCore:
 
     def route(self, dialog: Dialog, then: WhenRouted, now: float) -> None:
         """Find where the dialog's next request goes and call ``then``, at once if no name has to
-        be resolved."""
+        be resolved. A Contact that only the peer's own network can look up, or that is no SIP
+        address, is tried where the peer is heard."""
         uri = dialog.next_hop
         if not dialog.route_set and behind_nat(uri, dialog.flow, dialog.sent_by):
             then((dialog.flow,), now)
@@ -168,7 +169,7 @@ class EndpointCore:
         if flow is not None:
             then((flow,), now)
         elif not uri.is_sip:
-            then((), now)
+            self._routed(dialog, then, (), "", now)
         else:
             self.resolve(uri, partial(self._routed, dialog, then), now)
 
@@ -176,7 +177,8 @@ class EndpointCore:
         self, dialog: Dialog, then: WhenRouted, hops: Sequence[Hop], failure: str, now: float
     ) -> None:
         here = dialog.flow
-        then(tuple(here if hop == here.hop else Flow(hop) for hop in hops), now)
+        found = tuple(here if hop == here.hop else Flow(hop) for hop in hops)
+        then(found if found or dialog.route_set else (here,), now)
 
     def resolve(self, uri: Uri, then: WhenResolved, now: float, key: str | None = None) -> None:
         """Ask the owner for the hops of ``uri``; no answer within 64*T1 counts as none. A second

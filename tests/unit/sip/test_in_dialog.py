@@ -249,13 +249,14 @@ def test_an_ack_to_a_name_is_sent_when_it_is_resolved_and_again_for_each_2xx() -
     assert call.node.take_sent() == ["ACK", "ACK"]
 
 
-def test_an_ack_to_a_name_that_was_not_found_is_tried_again_with_the_next_2xx() -> None:
+def test_an_ack_to_a_route_that_was_not_found_is_tried_again_with_the_next_2xx() -> None:
     call = OutboundCall()
-    call.hear(200, contact="<sip:bob@pbx.example>")
+    route = [("Record-Route", "<sip:pbx.example;lr>")]
+    call.hear(200, headers=route)
     first = call.node.event(ResolveNeeded)
     call.node.endpoint.resolved(first.key, (), call.node.now)
     call.node.events.clear()
-    call.hear(200, contact="<sip:bob@pbx.example>")
+    call.hear(200, headers=route)
     second = call.node.event(ResolveNeeded)
     call.node.endpoint.resolved(second.key, (PEER,), call.node.now)
     call.node.drain()
@@ -271,3 +272,21 @@ def test_a_peer_whose_contact_cannot_be_looked_up_is_hung_up_on_where_it_is_hear
     bye = call.node.last("BYE")
     assert bye.destination.hop == PEER
     assert str(call.node.last_request("BYE").uri) == "sip:bob@laptop.lan"
+
+
+def test_an_answer_whose_contact_cannot_be_looked_up_is_acknowledged_where_it_came_from() -> None:
+    call = OutboundCall()
+    call.hear(200, contact="<sip:bob@laptop.lan>")
+    call.node.endpoint.resolved(call.node.event(ResolveNeeded).key, (), call.node.now)
+    call.node.drain()
+    assert call.node.last("ACK").destination == Flow(PEER)
+    assert str(call.node.last_request("ACK").uri) == "sip:bob@laptop.lan"
+
+
+def test_a_hold_reaches_a_peer_whose_contact_cannot_be_looked_up() -> None:
+    call = InboundCall(contact="<sip:bob@laptop.lan>").confirmed()
+    assert call.session.reinvite(b"v=0\r\n", now=call.node.now)
+    call.node.drain()
+    call.node.endpoint.resolved(call.node.event(ResolveNeeded).key, (), call.node.now)
+    call.node.drain()
+    assert call.node.last("INVITE").destination.hop == PEER

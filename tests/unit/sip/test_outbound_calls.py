@@ -165,6 +165,17 @@ def test_a_2xx_without_contact_is_acknowledged_at_the_request_uri() -> None:
     assert str(call.node.last_request("ACK").uri) == "sip:bob@192.0.2.2"
 
 
+@pytest.mark.requirement("rfc3261.13")
+@pytest.mark.parametrize("rings", [False, True])
+def test_a_2xx_whose_contact_cannot_be_read_is_acknowledged_all_the_same(rings: bool) -> None:
+    call = OutboundCall()
+    if rings:
+        call.hear(180, contact="<sip:bob@192.0.2.2:5070>")
+    call.hear(200, sdp=ANSWER, contact="not an address")
+    wanted = "sip:bob@192.0.2.2:5070" if rings else "sip:bob@192.0.2.2"
+    assert str(call.node.last_request("ACK").uri) == wanted
+
+
 def test_an_answer_that_cannot_be_read_ends_the_call_when_no_other_can_come() -> None:
     call = OutboundCall()
     call.hear(200, headers=[("Record-Route", "<<<")])
@@ -187,12 +198,11 @@ def test_a_contact_with_headers_makes_a_clean_request_uri() -> None:
     assert str(call.node.last_request("ACK").uri) == "sip:bob@192.0.2.2"
 
 
-def test_a_contact_that_is_no_sip_address_leaves_nowhere_to_send_to() -> None:
+def test_a_contact_that_is_no_sip_address_is_reached_where_the_peer_is_heard() -> None:
     call = OutboundCall()
     call.hear(200, sdp=ANSWER, contact="<tel:+49301234>")
-    assert call.node.take_sent() == ["INVITE"]
-    call.session.bye(now=call.node.now)
-    assert call.is_over()
+    assert call.node.last("ACK").destination == Flow(PEER)
+    assert str(call.node.last_request("ACK").uri) == "tel:+49301234"
 
 
 def test_requests_that_cross_our_bye_find_the_call_gone() -> None:
