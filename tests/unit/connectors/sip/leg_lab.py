@@ -202,10 +202,10 @@ class Names:
 class Lab:
     """A connector, and the peer at ``PEER`` that the test plays."""
 
-    def __init__(self, route: Route | Refusal = ROUTE) -> None:
+    def __init__(self, route: Route | Refusal = ROUTE, directory: Directory | None = None) -> None:
         self.node = Node(EndpointConfig(transfers=True))
         self.stack = Stack(self.node)
-        self.directory = Directory(route)
+        self.directory = directory or Directory(route)
         self.plane, self.sink = Plane(), Sink()
         self.connector = SipConnector(
             cast(Any, self.stack),
@@ -218,11 +218,16 @@ class Lab:
         self._cseq = 1
 
     @classmethod
-    def run(cls, test: Callable[[Lab], Awaitable[None]], route: Route | Refusal = ROUTE) -> None:
+    def run(
+        cls,
+        test: Callable[[Lab], Awaitable[None]],
+        route: Route | Refusal = ROUTE,
+        directory: Directory | None = None,
+    ) -> None:
         """``test`` with a lab whose connector runs; nothing of it is left afterwards."""
 
         async def main() -> None:
-            lab = cls(route)
+            lab = cls(route, directory)
             await lab.connector.start(lab.sink)
             try:
                 await asyncio.wait_for(test(lab), 20)
