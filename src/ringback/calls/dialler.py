@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -178,6 +178,8 @@ class Dialler:
             self._lifecycle.withdraw(entry)
             raise
         entry.leg = leg
+        facts = replace(entry.call.facts, trunk_id=leg.trunk_id)
+        entry.call = replace(entry.call, facts=facts)
         cause = entry.call.cause
         if cause is None:
             self._lifecycle.await_answer(entry, ring_timeout)

@@ -141,6 +141,11 @@ class LegControl(Protocol):
         ...
 
     @property
+    def trunk_id(self) -> str | None:
+        """The trunk that carries the leg; ``None`` where there is none."""
+        ...
+
+    @property
     def dtmf_method(self) -> str:
         """How keys are to be sent unless somebody asks for a way: ``auto``, ``rtp``, ``inband``, or
         ``info`` for ``send_dtmf``."""

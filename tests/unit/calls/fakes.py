@@ -103,6 +103,7 @@ class FakeLeg:
         self.media_open = asyncio.Event()
         self.told: list[str] = []
         self.preferred_keys = "auto"
+        self.trunk_id: str | None = None
         self.failing: Exception | None = None
         self.over = False
         self.transferred: asyncio.Future[TransferResult] = asyncio.Future()
@@ -177,6 +178,8 @@ class FakeConnector:
         self.dialled: list[DialRequest] = []
         self.legs: list[FakeLeg] = []
         self.refusal: RingbackError | None = None
+        self.trunk_id: str | None = None
+        """The trunk that is found for a call which names none."""
         self.on_dial: Callable[[FakeLeg], None] = lambda leg: None
         self.stopped = False
 
@@ -188,6 +191,7 @@ class FakeConnector:
         if self.refusal is not None:
             raise self.refusal
         leg = FakeLeg(self._sink, request.call_id)
+        leg.trunk_id = request.trunk_id or self.trunk_id
         self.legs.append(leg)
         if self.plane is not None:
             await self.plane.open(OpenSession(request.call_id))

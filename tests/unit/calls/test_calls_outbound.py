@@ -21,6 +21,19 @@ from unit.calls.fakes import ACCOUNT, START, CallLab, FakeLeg
 from unit.calls.scenario import DIAL, run
 
 
+def test_a_call_that_names_no_trunk_knows_the_one_that_carries_it(tmp_path: Path) -> None:
+    async def scenario(lab: CallLab) -> None:
+        lab.connector.trunk_id = "trunk_2"
+        placed = await lab.control.service.place(ACCOUNT, DIAL)
+        call_id = placed.call.call_id
+        assert placed.call.facts.trunk_id == "trunk_2"
+        lab.control.service.sink.leg_ended(call_id, Cause(EndReason.BUSY))
+        await lab.settle()
+        assert (await lab.row(call_id)).trunk_id == "trunk_2"
+
+    run(tmp_path, scenario)
+
+
 def test_an_outbound_call_goes_through_its_states(tmp_path: Path) -> None:
     async def scenario(lab: CallLab) -> None:
         snapshot = await lab.control.service.place(ACCOUNT, DIAL)
