@@ -231,6 +231,7 @@ def test_aliases_are_followed() -> None:
     assert resolve("sip:alias.test")[0] == [Hop("udp", "192.0.2.31", 5060)]
 
 
+@pytest.mark.requirement("trunk.dns", "rfc3263.4.2")
 def test_ipv6_addresses_can_be_left_out() -> None:
     assert resolve("sip:six.test")[0] == [Hop("udp", "2001:db8::6", 5060)]
     hops, _ = resolve("sip:carrier.test", ipv6=False)

@@ -156,6 +156,12 @@ def test_a_ban_is_listed_and_lifted_with_all_that_brought_it() -> None:
     assert not made.lift(FAR, 101.0)
     made.offend(FAR, Offence.SCANNER, 102.0)
     assert made.bans(103.0)[0].strikes == 1
+    assert made.bans(103.0 + made.rules.longest_ban) == []
+    for _ in range(made.rules.offences - 1):
+        made.offend(FAR, Offence.REFUSED, 104.0)
+    made.lift(FAR, 104.0)
+    made.offend(FAR, Offence.REFUSED, 105.0)
+    assert made.bans(105.0) == []
 
 
 def test_a_ban_by_hand_lasts_as_long_as_it_says() -> None:

@@ -286,6 +286,7 @@ def test_a_request_with_faults_gets_what_it_is_owed(change: dict[str, str], stat
     assert node.clean
 
 
+@pytest.mark.requirement("rfc3261.8.2")
 def test_a_foreign_scheme_is_416() -> None:
     node = Node()
     node.receive(request_from("OPTIONS", uri="mailto:alice@example.com"))
@@ -300,6 +301,7 @@ def test_a_broken_ack_is_never_answered() -> None:
     assert node.take_sent() == []
 
 
+@pytest.mark.requirement("rfc3261.8.2")
 def test_an_invite_with_a_body_we_cannot_read_is_415() -> None:
     node = Node()
     node.receive(request_from("INVITE", body=b"x", content_type="application/pkcs7-mime"))

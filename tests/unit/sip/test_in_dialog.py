@@ -49,6 +49,7 @@ def test_an_info_without_body_is_delivered(call: Call) -> None:
     assert call.node.event(InfoReceived).body == b""
 
 
+@pytest.mark.requirement("rfc3261.8.2")
 def test_an_info_with_a_body_we_do_not_read_is_told_what_we_do(call: Call) -> None:
     peer_says(call, "INFO", body=b"<x/>", content_type="application/media_control+xml")
     assert call.node.last_response("415 INFO").headers.get("Accept") == (

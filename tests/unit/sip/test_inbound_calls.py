@@ -209,6 +209,7 @@ def test_requests_of_ours_go_to_their_contact_through_the_recorded_route() -> No
     assert bye.message.to.tag == "theirs"
 
 
+@pytest.mark.requirement("rfc3261.12")
 def test_a_strict_router_gets_itself_as_request_uri_and_the_target_as_last_route() -> None:
     call = InboundCall(
         headers=[("Record-Route", "<sip:192.0.2.30>"), ("Record-Route", "<sip:192.0.2.40;lr>")]

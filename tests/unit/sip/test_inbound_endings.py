@@ -90,6 +90,7 @@ def test_a_cancelled_call_gets_487_and_is_reported_with_its_reason() -> None:
     assert call.is_over()
 
 
+@pytest.mark.requirement("rfc3261.9")
 def test_a_cancel_that_crosses_our_answer_changes_nothing() -> None:
     call = InboundCall().accepted()
     call.node.take_sent()

@@ -38,7 +38,7 @@ from unit.sip.sipkit import (
 # ---- the INVITE itself --------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("rfc3261.8.1.1")
+@pytest.mark.requirement("rfc3261.8.1.1", "trunk.rport", "trunk.public-address")
 def test_the_invite_has_what_a_dialog_needs() -> None:
     call = OutboundCall(headers=(("X-Token", "42"),))
     invite = call.invite
@@ -56,6 +56,18 @@ def test_the_invite_has_what_a_dialog_needs() -> None:
     assert (via.host, via.port, via.transport) == ("192.0.2.1", 5060, "UDP")
     assert invite.call_id == call.session.call_id
     assert invite.allow is not None
+
+
+@pytest.mark.requirement("rfc3261.8.1.1")
+def test_no_two_calls_share_a_call_id_a_tag_or_a_branch() -> None:
+    node = Node()
+    for _ in range(2):
+        node.endpoint.invite(invite_request(), [PEER], now=node.now)
+        node.drain()
+    first, second = (sent.message for sent in node.log)
+    assert first.call_id != second.call_id
+    assert first.from_.tag != second.from_.tag
+    assert first.top_via.branch != second.top_via.branch
 
 
 def test_over_tcp_via_and_contact_say_so() -> None:

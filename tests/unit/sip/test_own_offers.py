@@ -62,6 +62,7 @@ def test_our_reinvite_is_answered_and_acknowledged(call: Call) -> None:
     assert hang_up(call)
 
 
+@pytest.mark.requirement("call.cseq", "rfc3261.12")
 def test_cseq_counts_for_each_direction_by_itself(call: Call) -> None:
     first = offer(call)
     call.node.receive(answer_to(first, 200, sdp=ANSWER_2))
@@ -208,6 +209,7 @@ def test_ours_that_meets_theirs_is_made_again_after_the_random_time(call: Call) 
     assert not call.node.has_event(OfferFailed)
 
 
+@pytest.mark.requirement("call.glare", "rfc3261.14", "rfc3311.5")
 @pytest.mark.parametrize(("random", "low", "high"), [(0.0, 0.0, 2.1), (0.9999999, 2.0, 4.0)])
 def test_the_glare_back_off_covers_the_intervals_of_the_rfc(
     random: float, low: float, high: float
@@ -231,6 +233,7 @@ def test_glare_is_not_fought_for_ever(call: Call) -> None:
     assert hang_up(call)
 
 
+@pytest.mark.requirement("call.glare", "rfc3261.14")
 def test_theirs_is_taken_while_ours_waits_and_ours_is_then_the_owners_to_make_anew(
     call: Call,
 ) -> None:

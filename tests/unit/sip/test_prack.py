@@ -52,7 +52,7 @@ def test_a_prack_follows_the_route_of_the_response() -> None:
     assert [str(r.uri) for r in pracks(call)[0].routes] == ["sip:192.0.2.9;lr"]
 
 
-@pytest.mark.requirement("rfc3262.4")
+@pytest.mark.requirement("rfc3262.4", "call.100rel")
 def test_a_repeated_response_and_one_before_its_turn_are_ignored() -> None:
     call = OutboundCall()
     reliable(call, 5, 180)
@@ -101,6 +101,7 @@ def test_the_answer_of_a_reliable_response_is_the_answer_of_the_call() -> None:
     call = OutboundCall()
     reliable(call, 1, sdp=ANSWER)
     assert state(call.session) is SessionState.PROCEEDING
+    call.hear(183, sdp=ANSWER_2)
     call.hear(200, sdp=ANSWER_2)
     assert call.node.event(Answered).sdp == ANSWER
 

@@ -124,6 +124,10 @@ def test_a_notify_that_overtakes_the_202_counts() -> None:
     answer(made, 202)
     notify(made, 3, 200, "terminated")
     assert told(made.node) == [(PROGRESS, 100), (DONE, 200)]
+    made = refer()
+    notify(made, 2, 200)
+    answer(made, 202)
+    assert told(made.node) == [(DONE, 200)]
 
 
 def test_the_result_counts_once_though_the_subscription_goes_on() -> None:
@@ -262,6 +266,7 @@ def test_a_referral_is_accepted_and_its_progress_told() -> None:
     assert made.is_over()
 
 
+@pytest.mark.requirement("rfc3515.2.4")
 def test_notifies_go_one_after_another_and_the_last_word_is_not_lost() -> None:
     made = referred()
     asked = referral(made)

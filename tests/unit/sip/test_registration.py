@@ -12,7 +12,7 @@ from ringback.sip.registration import (
 )
 from ringback.sip.transport import Flow, Hop
 from unit.sip.registration_lab import Trunk
-from unit.sip.sipkit import PEER, answer_to, nameaddr
+from unit.sip.sipkit import OTHER, PEER, answer_to, nameaddr
 
 # ---- the request --------------------------------------------------------------------------------
 
@@ -49,6 +49,17 @@ def test_call_id_and_from_tag_stay_and_cseq_grows() -> None:
     assert len({request.call_id for request in (first, second, third)}) == 1
     assert len({request.from_.tag for request in (first, second, third)}) == 1
     assert [request.cseq.number for request in (first, second, third)] == [1, 2, 3]
+
+
+@pytest.mark.requirement("rfc3261.8.1.1")
+def test_no_two_registrations_share_a_call_id_or_a_tag() -> None:
+    trunk = Trunk(PEER)
+    first = trunk.register
+    trunk.node.endpoint.register(trunk.registration.request, [PEER], now=trunk.node.now)
+    trunk.node.drain()
+    second = trunk.register
+    assert first.call_id != second.call_id
+    assert first.from_.tag != second.from_.tag
 
 
 # ---- registered ---------------------------------------------------------------------------------
@@ -198,6 +209,14 @@ def test_a_challenge_is_answered_with_the_authentication_user() -> None:
     assert 'username="alice-auth"' in (trunk.register.headers.get("Authorization") or "")
     trunk.grant()
     assert trunk.change().status is RegistrationStatus.REGISTERED
+
+
+@pytest.mark.requirement("trunk.challenge-same-host", "rfc3261.22")
+def test_a_challenge_is_answered_where_it_came_from_though_there_are_other_hops() -> None:
+    trunk = Trunk(PEER, OTHER)
+    trunk.challenge()
+    assert "Authorization" in trunk.register.headers
+    assert trunk.node.last("REGISTER").destination.hop == PEER
 
 
 def test_a_refresh_carries_credentials_unasked_and_a_new_nonce_is_no_wrong_password() -> None:

@@ -121,6 +121,7 @@ def test_a_refused_reoffer_leaves_everything_as_it_was() -> None:
     assert oa.offer().origin.version == "2"
 
 
+@pytest.mark.requirement("rfc3261.14")
 def test_a_refused_remote_offer_leaves_everything_as_it_was() -> None:
     oa = machine()
     oa.offer()

@@ -84,6 +84,7 @@ def test_a_refused_reinvite_leaves_the_call_as_it_was(call: Call) -> None:
     assert not call.session.respond_offer(ANSWER_2, now=call.node.now)
 
 
+@pytest.mark.requirement("rfc3261.12")
 def test_an_accepted_reinvite_moves_the_remote_target(call: Call) -> None:
     reinvited(call, contact="<sip:elsewhere@192.0.2.99>")
     call.session.respond_offer(ANSWER_2, now=call.node.now)
@@ -162,7 +163,7 @@ def test_an_update_with_offer_is_answered_once_and_needs_no_ack(call: Call) -> N
     peer_says(call, "UPDATE", body=OFFER_2)
     assert call.node.event(OfferReceived).method == "UPDATE"
     call.session.respond_offer(ANSWER_2, now=call.node.now)
-    call.node.advance(10.0)
+    call.node.advance(GIVE_UP + 1.0)
     assert call.node.take_sent() == ["200 UPDATE"]
     assert call.node.last_response("200 UPDATE").body == ANSWER_2
     assert hang_up(call)

@@ -132,7 +132,7 @@ def test_of_a_short_session_a_third_is_left_when_it_is_hung_up() -> None:
     assert call.node.has_event(Ended)
 
 
-@pytest.mark.requirement("call.session-timer-long", "rfc4028.9")
+@pytest.mark.requirement("call.session-timer-long", "rfc4028.9", "call.session-timer")
 def test_a_peer_that_refreshes_keeps_the_call() -> None:
     call = outbound(ALLOW, ("Require", "timer"), ("Session-Expires", "90;refresher=uas"))
     refresh = ("Session-Expires", "90;refresher=uac")
@@ -289,7 +289,7 @@ def test_the_answer_says_who_refreshes_and_how_often(
     assert ("timer" in response.require) == required
 
 
-@pytest.mark.requirement("call.session-timer", "rfc4028.9")
+@pytest.mark.requirement("call.session-timer", "rfc4028.9", "rfc4028.7")
 def test_too_short_a_session_is_refused_with_the_shortest_that_is_not() -> None:
     peer = Node()
     peer.receive(request_from("INVITE", headers=[TIMER, ("Session-Expires", "60")]))

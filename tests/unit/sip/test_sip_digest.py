@@ -80,7 +80,7 @@ def test_the_example_of_rfc_2617_section_3_5() -> None:
     )
 
 
-@pytest.mark.requirement("rfc7616.3.4")
+@pytest.mark.requirement("rfc7616.3.4", "trunk.digest-algorithms")
 @pytest.mark.parametrize(
     ("algorithm", "response"),
     [
@@ -102,6 +102,7 @@ def test_the_example_of_rfc_7616_section_3_9_1(algorithm: str, response: str) ->
     assert credentials.algorithm == algorithm
 
 
+@pytest.mark.requirement("rfc7616.3.4")
 def test_the_example_of_rfc_7616_section_3_9_2_as_corrected_by_erratum_4897() -> None:
     credentials = DigestClient("Jäsøn Doe", "Secret, or not?").authorize(
         Challenge.parse(
@@ -140,6 +141,7 @@ def test_each_use_of_a_nonce_is_counted() -> None:
     assert client.authorize(challenge('qop="auth"', "n2"), "INVITE", "sip:a", "c").nc == 1
 
 
+@pytest.mark.requirement("rfc7616.3.4", "trunk.digest-algorithms")
 def test_a_session_keeps_its_first_client_nonce() -> None:
     client = DigestClient("u", "p")
     offered = challenge('qop="auth", algorithm=MD5-sess')
@@ -235,7 +237,7 @@ def test_a_challenge_without_realm_or_nonce_is_not_answerable(text: str) -> None
     assert not is_answerable(Challenge.parse(text))
 
 
-@pytest.mark.requirement("trunk.several-challenges", "rfc8760.2")
+@pytest.mark.requirement("trunk.several-challenges", "rfc8760.2", "rfc7616.3.3")
 def test_the_strongest_challenge_is_chosen_and_the_first_of_equals() -> None:
     offered = [
         challenge("algorithm=MD5", "md5"),

@@ -40,6 +40,8 @@ def test_bare_line_feeds_and_leading_line_ends_are_tolerated() -> None:
 def test_folded_lines_are_joined_by_one_space() -> None:
     message = request("Subject: I know \r\n\t you're  there,\r\n   pick up\r\n \r\n")
     assert message.headers.get("s") == "I know you're  there, pick up "[:-1]
+    between = request("X-A: one\r\n two\r\nX-B: three\r\n\r\n").headers
+    assert (between.get("X-A"), between.get("X-B")) == ("one two", "three")
 
 
 def test_bytes_of_another_encoding_survive_in_headers_and_bodies() -> None:

@@ -109,6 +109,7 @@ def test_a_malformed_message_is_skipped_and_the_stream_goes_on() -> None:
     assert isinstance(second, MessageReceived)
 
 
+@pytest.mark.requirement("rfc3261.18")
 @pytest.mark.parametrize(
     "line", [b"", b"l: x\r\n", b"l: -1\r\n", b"l: 1\r\nl: 2\r\n", b"l: 99999999999\r\n"]
 )

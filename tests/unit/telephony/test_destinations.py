@@ -35,6 +35,7 @@ ABROAD, ONE_RING = DestinationClass.INTERNATIONAL, DestinationClass.ONE_RING
         ("8816512345678", None, SATELLITE),
         ("008816512345678", "FR", SATELLITE),
         ("0118816512345678", "US", SATELLITE),
+        ("0118816512345678", None, SATELLITE),
         ("+870773111632", None, SATELLITE),
         ("+88213212345", None, SATELLITE),
         ("+883510000000009", None, SATELLITE),
@@ -98,6 +99,7 @@ def test_abroad_is_what_is_not_the_trunks_country() -> None:
     assert classify("+18095551234", "US").classes == {ABROAD, ONE_RING}
 
 
+@pytest.mark.requirement("guard.destinations")
 def test_an_allowed_prefix_must_fit_every_reading_and_a_denied_one_any() -> None:
     destination = classify("9055512121", "US")
     assert destination.numbers == ("+19055512121", "+9055512121")

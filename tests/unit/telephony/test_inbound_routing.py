@@ -167,6 +167,19 @@ def test_a_tech_prefix_tells_trunks_at_one_address_apart_and_is_taken_off() -> N
     assert routed(known, query(LYON)).phone_number_id == "n3"
 
 
+@pytest.mark.requirement("trunk.ip-allowlist")
+def test_the_trunk_whose_tech_prefix_was_dialled_is_asked_before_one_without() -> None:
+    shared = {"mode": "ip_allowlist", "username": None, "password": None}
+    known = directory(
+        trunk("t1", account_id="a", **shared),
+        trunk("t2", account_id="b", tech_prefix="33", **shared),
+        number("n1", PARIS, account_id="a"),
+        number("n2", PARIS, account_id="b"),
+    )
+    assert routed(known, query(PARIS[1:])).phone_number_id == "n2"
+    assert routed(known, query(PARIS)).phone_number_id == "n1"
+
+
 # ---- the number ---------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,20 @@ def test_the_days_calls_are_counted_across_restarts_until_midnight(tmp_path: Pat
 
 
 @pytest.mark.requirement("guard.outbound-daily")
+def test_the_day_ends_at_the_midnight_of_the_nodes_own_zone(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with lab(tmp_path, day_zone=timezone(timedelta(hours=10))) as here:
+            one = entry(calls_per_day=1)
+            assert [await here.code(one) for _ in range(2)] == [None, "daily_limit"]
+            here.clock.pass_by(4 * 3600 - 1)  # it was 20:00 there
+            assert await here.code(one) == "daily_limit"
+            here.clock.pass_by(1)
+            assert await here.code(one) is None
+
+    asyncio.run(test())
+
+
+@pytest.mark.requirement("guard.outbound-daily")
 def test_an_accounts_day_is_the_sum_of_its_trunks(tmp_path: Path) -> None:
     async def test() -> None:
         async with lab(tmp_path, account_calls_per_day=2) as here:
@@ -178,6 +193,10 @@ def test_the_days_money_is_bounded_and_live_calls_count(tmp_path: Path) -> None:
             await here.limits.stop()
             here.restart()
             assert await here.code(paid) == "cost_limit"
+            here.limits.limits = NodeLimits(account_cost_per_day=1.0)
+            assert await here.code(entry("other")) == "cost_limit"
+            here.limits.limits = NodeLimits(account_cost_per_day=1.5)
+            assert await here.code(entry("other")) is None
 
     asyncio.run(test())
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from ringback.telephony.status import RegistrationBoard, RegistrationStatus, TrunkStatus
 from unit.core.stores import START, ManualClock
 
@@ -21,6 +23,7 @@ class Board:
         self.board = RegistrationBoard(self.clock, lambda *change: self.changes.append(change))
 
 
+@pytest.mark.requirement("trunk.status")
 def test_a_trunk_that_nobody_spoke_of_is_unknown() -> None:
     lab = Board()
     assert lab.board.get("t").status is UNKNOWN

@@ -69,6 +69,7 @@ def test_every_field_is_kept_and_secrets_are_masked(tmp_path: Path) -> None:
     with_api(tmp_path, scenario)
 
 
+@pytest.mark.requirement("trunk.auth-username")
 def test_the_connector_gets_what_it_needs_in_clear(tmp_path: Path) -> None:
     async def scenario(lab: ApiLab) -> None:
         directory: SipDirectory = TrunkDirectory(lab.telephony)
@@ -158,6 +159,7 @@ def test_presets_are_listed_and_each_makes_a_trunk(tmp_path: Path) -> None:
     async def scenario(lab: ApiLab) -> None:
         listed = (await lab.owner.ok("GET", "/api/trunk-presets/"))["items"]
         assert [item["id"] for item in listed] == [preset.id for preset in PRESETS]
+        assert {"asterisk", "freeswitch", "3cx", "generic"} < {item["id"] for item in listed}
         for item in listed:
             sent = {
                 "name": item["name"],

@@ -72,3 +72,6 @@ def test_every_kind_of_error_is_a_final_response(kind: ErrorKind) -> None:
 def test_overload_is_a_503_and_a_limit_is_busy() -> None:
     assert refusal_of_error(ErrorKind.UNAVAILABLE)[0] == 503
     assert refusal_of_error(ErrorKind.LIMIT)[0] == 486
+    assert refusal_of_error(ErrorKind.NOT_FOUND)[0] == 404
+    assert refusal_of_error(ErrorKind.FORBIDDEN)[0] == 403
+    assert refusal_of_error(ErrorKind.NOT_CONFIGURED)[0] == 480

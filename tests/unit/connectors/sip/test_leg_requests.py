@@ -83,6 +83,13 @@ def test_a_refused_hold_leaves_the_call_as_it_was() -> None:
         with pytest.raises(UpstreamFailed) as error:
             await result(held)
         assert error.value.code == "hold_refused"
+        lab.sent()
+        again = asyncio.create_task(leg.hold())
+        await lab.settle()
+        assert lab.sent() == ["INVITE"]
+        await lab.answer("INVITE", 488)
+        with pytest.raises(UpstreamFailed):
+            await result(again)
         await lab.says("INVITE", body=OFFER)
         assert b"a=sendrecv" in lab.node.last_response("200 INVITE").body
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from ringback.connectors.sip import trace
 from ringback.connectors.sip.trace import TraceBook
 from ringback.sip.transport import Flow, Hop
@@ -102,6 +104,7 @@ def test_of_a_giant_message_the_beginning_is_kept() -> None:
     assert kept.counters.truncated == 1
 
 
+@pytest.mark.requirement("ops.ladder")
 def test_secrets_are_masked_before_they_are_stored() -> None:
     kept = book()
     kept.tap(True, invite("a", 'Authorization: Digest response="0123"\r\n'), PEER)

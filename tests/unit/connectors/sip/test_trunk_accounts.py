@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from ringback.connectors.contract import DialRequest
-from ringback.connectors.sip.directory import OutboundRoute, TrunkAccount
-from unit.connectors.sip.leg_lab import OFFER, TRUNK, Directory, Lab, result
+from ringback.connectors.sip import registrations
+from ringback.connectors.sip.directory import OutboundRoute, Refusal, TrunkAccount
+from unit.connectors.sip.leg_lab import OFFER, STRANGER, TRUNK, Directory, Lab, result
 
 ACCOUNT = replace(
     TRUNK, registers=True, auth_username="account-7", password="secret", contact_token="tok"
@@ -18,6 +19,11 @@ ACCOUNT = replace(
 PROXIED = replace(ACCOUNT, outbound_proxy="192.0.2.2:5080")
 CHALLENGE = [("WWW-Authenticate", 'Digest realm="provider", nonce="n1", qop="auth"')]
 DIAL = DialRequest("other", "account", "+4930999")
+
+
+@pytest.fixture(autouse=True)
+def _no_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registrations, "UNREGISTER_WAIT", 0.0)
 
 
 class Trunks(Directory):
@@ -38,7 +44,9 @@ class Trunks(Directory):
 
     async def route_outbound(self, request: DialRequest) -> OutboundRoute:
         route = await super().route_outbound(request)
-        return replace(route, trunk=self.trunk, user=route.user.replace("+", "00"))
+        return replace(
+            route, trunk=self.trunk, user=route.user.replace("+", "00"), caller_id="+33699"
+        )
 
     def registration_changed(
         self, trunk_id: str, status: str, reason: str, expires_in: float | None
@@ -75,7 +83,6 @@ def test_a_trunk_answers_challenges_with_its_authentication_user() -> None:
         await lab.answer("INVITE", 401, headers=CHALLENGE)
         invite = lab.node.last_request("INVITE")
         assert 'username="account-7"' in (invite.headers.get("Authorization") or "")
-        assert invite.from_.uri.user == "me"
         await lab.answer("INVITE", 603)
 
     run(ACCOUNT, test)
@@ -234,3 +241,36 @@ def test_what_a_trunk_says_of_its_caller_reaches_the_call() -> None:
         }
 
     run(TRUNK, test)
+
+
+@pytest.mark.requirement("call.caller-identity", "rfc3325.9")
+def test_a_strangers_assertion_is_not_believed() -> None:
+    async def test(lab: Lab) -> None:
+        lab.invite.headers.add("P-Asserted-Identity", "<sip:+33600000002@pbx>")
+        await lab.hear(lab.invite)
+        assert lab.sink.offer is not None
+        assert lab.sink.offer.caller == "bob"
+
+    Lab.run(test, STRANGER)
+
+
+@pytest.mark.requirement("rfc3325.9")
+def test_a_trunk_is_told_whose_number_calls() -> None:
+    async def test(lab: Lab, trunks: Trunks) -> None:
+        await lab.connector.dial(DIAL)
+        await lab.settle()
+        invite = lab.node.last_request("INVITE")
+        assert invite.headers.get("P-Asserted-Identity") == "<sip:+33699@192.0.2.2>"
+        await lab.answer("INVITE", 603)
+
+    run(TRUNK, test)
+
+
+@pytest.mark.requirement("call.refusals")
+def test_a_trunk_with_too_many_calls_is_told_when_to_try_again() -> None:
+    async def test(lab: Lab) -> None:
+        await lab.hear(lab.invite)
+        refused = lab.node.last_response("503 INVITE")
+        assert refused.headers.get("Retry-After") == "10"
+
+    Lab.run(test, Refusal(503, "Service Unavailable", "full"))
