@@ -34,10 +34,12 @@ from ringback.core.end_reason import EndReason
 from ringback.core.errors import RingbackError
 from ringback.media.plane import MediaPlane, OpenSession, SessionOpened
 from ringback.sip.audio_stream import LocalMedia, NotAcceptable
+from ringback.sip.bodies import session_description
 from ringback.sip.errors import SipError
-from ringback.sip.events import IncomingInvite
+from ringback.sip.events import IncomingInvite, OfferAnswered
 from ringback.sip.invite_session import InviteSession
 from ringback.sip.offer_answer import OfferAnswer, StateError
+from ringback.sip.reliable_provisionals import OPTION_TAG as RELIABLE
 from ringback.sip.sdp import SessionDescription
 from ringback.sip.sdp_values import SdpTooLarge
 
@@ -54,19 +56,40 @@ class InboundLeg(SipLeg):
         super().__init__(services)
         self.session = session
         self._media_open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._early_offer: SessionDescription | None = None
+        """Ours, where it went out before the answer."""
 
     async def ring(self) -> None:
+        sdp = b""
+        if self._offers_early():
+            await self._media_open
+            if self.over or self.negotiation is None:
+                return
+            try:
+                self._early_offer = self._early_offer or self.negotiation.offer()
+            except StateError:  # it went out in the answer
+                return
+            except NotAcceptable as error:
+                self.refuse_media(error)
+                return
+            sdp = bytes(self._early_offer)
         if self.session is not None and not self.over:
-            self.session.progress(180, now=self._services.driver.now())
+            self.session.progress(180, sdp=sdp or None, now=self._services.driver.now())
             self._services.driver.pump()
+
+    def _offers_early(self) -> bool:
+        """The first reliable response to an INVITE without an offer has to bring ours (RFC 3261
+        13.2.1, RFC 3262 section 5)."""
+        if self.session is None or session_description(self.session.invite) is not None:
+            return False
+        return RELIABLE in self.session.invite.require
 
     async def accept(self) -> None:
         await self._media_open
         if self.over or self.session is None or self.negotiation is None:
             return
         try:
-            late = self.negotiation.remote_description is None
-            ours = self.negotiation.offer() if late else self.negotiation.answer()
+            ours = self._early_offer or self._description(self.negotiation)
         except StateError:
             return
         except NotAcceptable as error:
@@ -75,6 +98,18 @@ class InboundLeg(SipLeg):
         self._apply_negotiated()
         self.session.accept(bytes(ours), now=self._services.driver.now())
         self._services.driver.pump()
+
+    def _description(self, negotiation: OfferAnswer) -> SessionDescription:
+        """Ours for the 200: the answer to their offer, or a late offer."""
+        late = negotiation.remote_description is None
+        return negotiation.offer() if late else negotiation.answer()
+
+    def _on_offer_answered(self, event: OfferAnswered) -> None:
+        """In a PRACK, an answer that is missing or cannot be used leaves nothing to talk by."""
+        if self._early_offer is None or self._answered:
+            super()._on_offer_answered(event)
+        elif event.sdp is None or not self._take_answer(event.sdp):
+            self._hang_up(self._mismatch, 488)
 
     def refuse_media(self, error: NotAcceptable) -> None:
         """Nothing can be agreed on after all."""
