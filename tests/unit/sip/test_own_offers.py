@@ -69,7 +69,9 @@ def test_cseq_counts_for_each_direction_by_itself(call: Call) -> None:
     peer_says(call, "INFO", 2)
     second = offer(call)
     assert second.cseq.number == first.cseq.number + 1
-    assert call.node.last("200 INFO")
+    call.node.receive(answer_to(second, 200, sdp=ANSWER_2))
+    peer_says(call, "INFO", 3)  # less than ours by now
+    assert [sent.what for sent in call.node.log].count("200 INFO") == 2
 
 
 def test_a_refused_offer_of_ours_is_reported_and_the_call_goes_on(call: Call) -> None:

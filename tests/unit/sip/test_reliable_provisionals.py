@@ -199,10 +199,11 @@ def test_an_offer_in_a_prack_is_answered_in_its_200_and_the_call_answered_after_
 
 @pytest.mark.requirement("rfc3311.5", "call.update")
 def test_an_update_before_the_answer_needs_offer_and_answer_to_be_exchanged() -> None:
-    call = early()
+    call = early(headers=[*REQUIRED, ("Allow", "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE")])
     described = progress(call)
     call.hear("UPDATE", 2, body=OFFER_2)
     assert call.node.last("500 UPDATE")
+    assert not call.session.update(OFFER_2, now=call.node.now)
     prack_of(call, described, cseq=3)
     call.hear("UPDATE", 4, body=OFFER_2, branch="z9hG4bKsecond")
     assert call.node.event(OfferReceived).sdp == OFFER_2

@@ -42,6 +42,15 @@ def test_a_reoffer_keeps_the_numbers_learned_from_the_peer() -> None:
     assert formats["opus/48000/2"] == 101
     assert formats["telephone-event/48000"] == 96
     assert len(set(formats.values())) == len(formats)
+    oa.rollback()
+    answered(
+        oa,
+        SessionDescription.parse(
+            b"o=- 1 2 IN IP4 h\nc=IN IP4 198.51.100.7\nm=audio 20000 RTP/AVP 8\n"
+        ),
+    )
+    again = {str(item.codec): item.payload_type for item in oa.offer().media[0].payload_formats}
+    assert again == formats  # also what the last round did not name
 
 
 @pytest.mark.requirement("rfc3264.8")

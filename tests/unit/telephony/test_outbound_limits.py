@@ -86,8 +86,10 @@ def test_an_account_has_its_bound_over_all_trunks(tmp_path: Path) -> None:
     async def test() -> None:
         async with lab(tmp_path, account_calls=2, trunk_calls=5) as here:
             await here.dial(entry("one"))
-            await here.dial(entry("two"))
+            second = await here.dial(entry("two"))
             assert await here.code(entry("three")) == "account_busy"
+            second.release()
+            assert await here.code(entry("three")) is None
 
     asyncio.run(test())
 

@@ -95,7 +95,7 @@ def test_a_trunk_that_asks_for_a_number_of_nobodys_is_told_so_and_costs_little()
     assert lab.node.clean
 
 
-@pytest.mark.requirement("guard.source-rate")
+@pytest.mark.requirement("guard.source-rate", "guard.no-enumeration")
 def test_one_stranger_does_not_take_the_whole_open_line() -> None:
     lab = Lab()
     lab.calls = 2
@@ -105,6 +105,8 @@ def test_one_stranger_does_not_take_the_whole_open_line() -> None:
     welcomed = [lab.welcomes("203.0.113.9", "sip:demo@192.0.2.1") for _ in range(30)]
     assert sum(welcomed) == 10
     assert lab.guard.refused_open_line == 21
+    refusals = {lab.refusal("203.0.113.9", f"sip:{user}@192.0.2.1") for user in ("demo", "nobody")}
+    assert refusals == {403}
 
 
 @pytest.mark.requirement("guard.scanner-ban")
