@@ -98,7 +98,7 @@ def test_a_registrar_that_cannot_be_sent_to_is_unreachable_and_the_reason_says_w
     trunk.node.drain()
     change = trunk.change()
     assert change.failure is RegistrationFailure.UNREACHABLE
-    assert change.reason == "proxy.example.net cannot be reached: connection refused"
+    assert change.reason == "proxy.example.net cannot be reached: its certificate has expired"
 
 
 @pytest.mark.requirement("trunk.dns-failover")
