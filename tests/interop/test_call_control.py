@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from interop.peers import sound
 from interop.peers.baresip import Baresip
 from interop.peers.gateway import API_KEY, EventStream, Gateway
-from interop.peers.process import PeerFailed
+from interop.peers.process import PeerFailed, wait_until
 from interop.peers.rtp_ear import RtpEar
 from interop.peers.sipp import Sipp
 from interop.peers.stream import CallStream
@@ -293,12 +294,12 @@ def test_keys_are_gathered_while_a_client_waits_and_no_longer(
         answers: list[Any] = []
 
         def gather() -> None:
-            """Until it is our turn: the other requests below last a moment only."""
-            for _ in range(100):
+            """As soon as the requests below, which last a moment only, let us."""
+            deadline = time.monotonic() + 15
+            while not answers and time.monotonic() < deadline:
                 answer = gateway.api.post(path, json={"max_digits": 3})
                 if answer.status_code != 409:
                     answers.append(answer.json())
-                    return
 
         waiting = threading.Thread(target=gather)
         waiting.start()
@@ -331,7 +332,6 @@ def _wait_keys(events: EventStream, call_id: str, count: int) -> None:
 
 def _until_gathering(gateway: Gateway, path: str) -> None:
     """A second request is refused as soon as the first one is there."""
-    for _ in range(100):
-        if gateway.api.post(path, json={"first_timeout": 0.1}).status_code == 409:
-            return
-    raise PeerFailed("nobody gathers")
+    wait_until(
+        lambda: gateway.api.post(path, json={"first_timeout": 0.1}).status_code == 409, "a gather"
+    )
