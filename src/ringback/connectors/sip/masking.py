@@ -72,9 +72,9 @@ def _masked_body(head: bytes, body: bytes) -> bytes:
 
 def _stars(found: re.Match[bytes]) -> bytes:
     value = found[2]
-    if value.startswith(b'"'):
-        return found[1] + b'"' + b"*" * (len(value) - 2) + b'"'
-    return found[1] + b"*" * len(value)
+    opened = b'"' if value.startswith(b'"') else b""
+    closed = b'"' if opened and len(value) > 1 and value.endswith(b'"') else b""
+    return found[1] + opened + b"*" * (len(value) - len(opened) - len(closed)) + closed
 
 
 def _without_response(found: re.Match[bytes]) -> bytes:
