@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import random
-import re
 import select
 import socket
 import statistics
@@ -25,46 +24,16 @@ from collections import Counter
 from pathlib import Path
 
 from node import DID, LOCALHOST, Node
+from raw_sip import SDP, audio_port, header, in_dialog, invite, udp
 
 ALLOWED_EXTRA_MS = 10.0
 BATCHES_PER_SECOND = 100
 KINDS = ("scanner", "stranger", "trunk", "many")
-SDP = (
-    "v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
-    "m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
-)
 SILENCE = bytes([0x80, 0]) + bytes(2) + bytes(8) + b"\xff" * 160
 
 
 def say(text: str) -> None:
     print(text, flush=True)
-
-
-def invite(host: str, port: int, number: int, user: str, agent: str, body: str = "") -> bytes:
-    mark = f"{host}-{port}-{number}"
-    kind = "Content-Type: application/sdp\r\n" if body else ""
-    return (
-        f"INVITE sip:{user}@{LOCALHOST} SIP/2.0\r\n"
-        f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{mark};rport\r\n"
-        f"From: <sip:caller@{host}>;tag={mark}\r\nTo: <sip:{user}@{LOCALHOST}>\r\n"
-        f"Call-ID: {mark}\r\nCSeq: 1 INVITE\r\nContact: <sip:caller@{host}:{port}>\r\n"
-        f"User-Agent: {agent}\r\nMax-Forwards: 70\r\n{kind}"
-        f"Content-Length: {len(body)}\r\n\r\n{body}"
-    ).encode()
-
-
-def in_dialog(method: str, answer: str, host: str, port: int, cseq: int) -> bytes:
-    def header(name: str) -> str:
-        found = re.search(rf"(?im)^{name}:[ \t]*(.*?)\r?$", answer)
-        return found[1] if found else ""
-
-    target = header("Contact").partition("<")[2].partition(">")[0]
-    return (
-        f"{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};"
-        f"branch=z9hG4bK{method}{header('Call-ID')};rport\r\nFrom: {header('From')}\r\n"
-        f"To: {header('To')}\r\nCall-ID: {header('Call-ID')}\r\nCSeq: {cseq} {method}\r\n"
-        "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
-    ).encode()
 
 
 class Phones:
@@ -96,8 +65,7 @@ class Phones:
                 continue
             text = self._sip.recv(65_535).decode()
             if text.startswith("SIP/2.0 200") and "INVITE" in text:
-                mark = re.search(r"Call-ID: (\S+)", text)
-                self._answers[mark[1] if mark else ""] = text
+                self._answers[header(text, "Call-ID")] = text
                 self._sip.sendto(in_dialog("ACK", text, LOCALHOST, self.port, 1), self._gateway)
 
     def listen(self, seconds: float) -> None:
@@ -132,20 +100,11 @@ class Phones:
 
     def _keep_alive(self) -> None:
         for audio, text in zip(self._audio, self._answers.values(), strict=True):
-            port = re.search(r"m=audio (\d+)", text)
-            audio.sendto(SILENCE, (LOCALHOST, int(port[1]) if port else 9))
+            audio.sendto(SILENCE, (LOCALHOST, audio_port(text)))
 
     def hang_up(self) -> None:
         for text in self._answers.values():
             self._sip.sendto(in_dialog("BYE", text, LOCALHOST, self.port, 2), self._gateway)
-
-
-def udp(host: str) -> socket.socket:
-    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-    made.bind((host, 0))
-    made.setblocking(False)
-    return made
 
 
 def flood(kind: str, gateway: int, rate: int, seconds: float, told: multiprocessing.Queue) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from interop.peers.gateway import Gateway
+from interop.peers.gateway import EventStream, Gateway
 from interop.peers.process import program
 
 SPEECH_RATE = 8000
@@ -19,6 +19,13 @@ SPEECH_RATE = 8000
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
     with Gateway(tmp_path / "gateway") as running:
         yield running
+
+
+@pytest.fixture
+def events(gateway: Gateway) -> Iterator[EventStream]:
+    """What happens in the account, from now on."""
+    with gateway.events() as stream:
+        yield stream
 
 
 @pytest.fixture(scope="session")

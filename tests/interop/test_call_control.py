@@ -46,12 +46,6 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield running
 
 
-@pytest.fixture
-def events(gateway: Gateway) -> Iterator[EventStream]:
-    with gateway.events() as stream:
-        yield stream
-
-
 @contextmanager
 def phone(folder: Path, hum: float, **more: Any) -> Iterator[Baresip]:
     folder.mkdir(parents=True, exist_ok=True)

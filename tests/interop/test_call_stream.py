@@ -39,12 +39,6 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield running
 
 
-@pytest.fixture
-def events(gateway: Gateway) -> Iterator[EventStream]:
-    with gateway.events() as stream:
-        yield stream
-
-
 @contextmanager
 def caller(folder: Path, gateway: Gateway, events: EventStream) -> Iterator[tuple[Baresip, str]]:
     """Somebody who hums on the line, and the id of the call."""

@@ -11,6 +11,8 @@ from interop.peers.call_script import AUDIO, CallScript
 from interop.peers.gateway import EventStream, Gateway
 from interop.peers.process import wait_until
 from interop.peers.sipp_calls import (
+    ALLOW,
+    TIMER,
     answering,
     call_out,
     completed,
@@ -19,21 +21,12 @@ from interop.peers.sipp_calls import (
     play,
 )
 
-TIMER = "Supported: timer"
-ALLOW = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, PRACK, REFER, NOTIFY"
-
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """One for all tests here; each has numbers and trunks of its own."""
     with Gateway(tmp_path_factory.mktemp("gateway") / "data") as running:
         yield running
-
-
-@pytest.fixture
-def events(gateway: Gateway) -> Iterator[EventStream]:
-    with gateway.events() as stream:
-        yield stream
 
 
 def heard(gateway: Gateway, call_id: str, method: str) -> int:

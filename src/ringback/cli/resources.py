@@ -14,6 +14,14 @@ from ringback.core.errors import InvalidRequest
 Url = Annotated[str | None, typer.Option("--url", help="The gateway's address.")]
 Key = Annotated[str | None, typer.Option("--key", help="API key.", envvar="RINGBACK_API_KEY")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Codecs = Annotated[
+    list[str] | None,
+    typer.Option(help="opus, G722, PCMA or PCMU; repeatable, the first is preferred."),
+]
+MediaEncryption = Annotated[
+    str | None, typer.Option(help="SRTP: none, optional, required, sdes or dtls.")
+]
+DtmfMode = Annotated[str | None, typer.Option(help="How keys are sent: auto, rtp, inband or info.")]
 
 trunks = typer.Typer(help="SIP trunks: the providers and PBXs that carry calls.")
 numbers = typer.Typer(help="Phone numbers and who answers them.")
@@ -21,7 +29,8 @@ agents = typer.Typer(help="Agents: who talks.")
 keys = typer.Typer(help="API keys.")
 
 
-def _given(**values: Any) -> dict[str, Any]:
+def given(**values: Any) -> dict[str, Any]:
+    """What was said on the command line, without the rest."""
     return {name: value for name, value in values.items() if value is not None and value != []}
 
 
@@ -62,16 +71,9 @@ def add_trunk(
     allowed_ip: Annotated[
         list[str] | None, typer.Option(help="Address or CIDR that may call; repeatable.")
     ] = None,
-    codec: Annotated[
-        list[str] | None,
-        typer.Option(help="opus, G722, PCMA or PCMU; repeatable, the first is preferred."),
-    ] = None,
-    media_encryption: Annotated[
-        str | None, typer.Option(help="SRTP: none, optional, required, sdes or dtls.")
-    ] = None,
-    dtmf_mode: Annotated[
-        str | None, typer.Option(help="How keys are sent: auto, rtp, inband or info.")
-    ] = None,
+    codec: Codecs = None,
+    media_encryption: MediaEncryption = None,
+    dtmf_mode: DtmfMode = None,
     preset: Annotated[
         str | None, typer.Option(help="A provider's defaults, see `presets`.")
     ] = None,
@@ -83,7 +85,7 @@ def add_trunk(
         password = typer.prompt("Password", hide_input=True)
     if host is None and preset is None:
         raise InvalidRequest("Which trunk?", hint="Give its host, or a preset: --preset zadarma.")
-    body = _given(
+    body = given(
         name=name or host or preset,
         mode="registration" if username else "ip_allowlist",
         host=host,
@@ -168,7 +170,7 @@ def add_number(
     with ApiClient(url, key) as api:
         made = api.post(
             "/api/phone-numbers",
-            _given(
+            given(
                 number=number, trunk_id=trunk, agent_id=agent, auto_answer=auto_answer, label=label
             ),
         )
@@ -212,8 +214,8 @@ def add_agent(
     key: Key = None,
 ) -> None:
     """Make an agent."""
-    openai = _given(base_url=base_url, model=model, api_key=llm_key)
-    body = _given(
+    openai = given(base_url=base_url, model=model, api_key=llm_key)
+    body = given(
         name=name, mode=mode, brain=brain, greeting=greeting, prompt=prompt, openai=openai or None
     )
     with ApiClient(url, key) as api:

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from ringback.cli.client import ApiClient
 from ringback.cli.console import out, table
-from ringback.cli.resources import Key, Url
+from ringback.cli.resources import Codecs, DtmfMode, Key, MediaEncryption, Url, given
 from ringback.core.errors import InvalidRequest
 
 TrunkId = Annotated[str, typer.Argument(help="Trunk id, see `ringback trunk list`.")]
@@ -23,16 +23,9 @@ def edit_trunk(
     password: Annotated[str | None, typer.Option(help="SIP password.")] = None,
     caller_id: Annotated[str | None, typer.Option(help="Number shown on calls out.")] = None,
     enabled: Annotated[bool | None, typer.Option("--enable/--disable")] = None,
-    codec: Annotated[
-        list[str] | None,
-        typer.Option(help="opus, G722, PCMA or PCMU; repeatable, replaces the list."),
-    ] = None,
-    media_encryption: Annotated[
-        str | None, typer.Option(help="SRTP: none, optional, required, sdes or dtls.")
-    ] = None,
-    dtmf_mode: Annotated[
-        str | None, typer.Option(help="How keys are sent: auto, rtp, inband or info.")
-    ] = None,
+    codec: Codecs = None,
+    media_encryption: MediaEncryption = None,
+    dtmf_mode: DtmfMode = None,
     max_calls: Annotated[int | None, typer.Option(help="Calls out at once.")] = None,
     max_inbound_calls: Annotated[int | None, typer.Option(help="Calls in at once.")] = None,
     calls_per_second: Annotated[float | None, typer.Option(help="Calls out per second.")] = None,
@@ -50,24 +43,24 @@ def edit_trunk(
     key: Key = None,
 ) -> None:
     """Change a trunk; only what is given changes. Live calls go on."""
-    fields = _given(
+    fields = given(
         name=name,
         host=host,
         password=password,
         caller_id=caller_id,
         enabled=enabled,
-        codecs=codec or None,
+        codecs=codec,
         media_encryption=media_encryption,
         dtmf_mode=dtmf_mode,
     )
-    limits = _given(
+    limits = given(
         max_calls=max_calls,
         max_inbound_calls=max_inbound_calls,
         calls_per_second=calls_per_second,
         calls_per_day=calls_per_day,
         cost_per_day=cost_per_day,
-        allowed_prefixes=allow_prefix or None,
-        denied_prefixes=deny_prefix or None,
+        allowed_prefixes=allow_prefix,
+        denied_prefixes=deny_prefix,
     )
     where = f"/api/trunks/{trunk_id}"
     with ApiClient(url, key) as api:
@@ -87,10 +80,6 @@ def show_limits(trunk_id: TrunkId, url: Url = None, key: Key = None) -> None:
     with ApiClient(url, key) as api:
         limits = api.get(f"/api/trunks/{trunk_id}")["limits"]
     table(["limit", "value"], [[name, _shown(name, value)] for name, value in limits.items()])
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _shown(name: str, value: Any) -> str:

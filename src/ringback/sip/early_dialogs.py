@@ -61,11 +61,13 @@ def rseq_of(response: Response) -> int | None:
 
 
 class EarlyDialogs:
-    """By To tag; at most ``limit``."""
+    """By To tag; at most ``limit``, those that were given up included: should such a fork answer
+    after all, the ACK and the BYE go on with the sequence numbers that its PRACKs began."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._dialogs: dict[str | None, EarlyDialog] = {}
+        self._given_up: dict[str | None, EarlyDialog] = {}
 
     def __contains__(self, tag: str | None) -> bool:
         return tag in self._dialogs
@@ -78,7 +80,7 @@ class EarlyDialogs:
 
     @property
     def full(self) -> bool:
-        return len(self._dialogs) >= self._limit
+        return len(self._dialogs) + len(self._given_up) >= self._limit
 
     def get(self, tag: str | None) -> EarlyDialog | None:
         return self._dialogs.get(tag)
@@ -87,5 +89,22 @@ class EarlyDialogs:
         early = self._dialogs[tag] = EarlyDialog(dialog)
         return early
 
-    def pop(self, tag: str | None) -> EarlyDialog | None:
-        return self._dialogs.pop(tag, None)
+    def give_up(self, tag: str | None) -> EarlyDialog | None:
+        """Nothing is expected of this fork any more; returns what there was of it."""
+        early = self._dialogs.pop(tag, None)
+        if early is not None:
+            self._given_up[tag] = early
+        return early
+
+    def find(self, tag: str | None) -> EarlyDialog | None:
+        """As ``get``, given up or not."""
+        return self._dialogs.get(tag) or self._given_up.get(tag)
+
+    def answered(self, tag: str | None) -> None:
+        """This fork is early no more."""
+        self._dialogs.pop(tag, None)
+        self._given_up.pop(tag, None)
+
+    def forget_given_up(self) -> None:
+        """A new INVITE: the forks of the one before cannot answer it."""
+        self._given_up.clear()

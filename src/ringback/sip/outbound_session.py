@@ -68,9 +68,6 @@ class OutboundSession(DialogSession):
         self._round = self.authenticator.round()
         self._attempt: InviteAttempt | None = None
         self._early = EarlyDialogs(MAX_FORKS)
-        self._former: dict[str | None, EarlyDialog] = {}
-        """Early dialogs that were given up: should their fork answer after all, the ACK and the
-        BYE go on with the sequence numbers that its PRACKs began."""
         self._hop_timer: Timer | None = None
         self._redirect: Response | None = None
         self.flow = Flow(hops[0]) if hops else NOWHERE
@@ -135,7 +132,7 @@ class OutboundSession(DialogSession):
     def _send(self, destination: Flow, now: float) -> None:
         self.flow = destination
         self.invite = self._build(destination)
-        self._former.clear()
+        self._early.forget_given_up()
         self._attempt = InviteAttempt(self.core, self.invite, destination, self)
         self._attempt.start(now)
         self._stop_hop_timer()
@@ -255,10 +252,9 @@ class OutboundSession(DialogSession):
         return dialog
 
     def _forget_early(self, tag: str | None) -> None:
-        early = self._early.pop(tag)
+        early = self._early.give_up(tag)
         if early is not None:
             self.core.remove_dialog(early.dialog)
-            self._former[tag] = early
 
     def answered(self, attempt: InviteAttempt, response: Response, flow: Flow, now: float) -> None:
         try:
@@ -279,13 +275,12 @@ class OutboundSession(DialogSession):
     def _dialog_of_answer(self, tag: str | None, response: Response, flow: Flow) -> EarlyDialog:
         if self._dialog is not None and self._dialog.id.remote_tag == tag:
             return EarlyDialog(self._dialog)
-        early = self._early.get(tag) or self._former.get(tag)
+        early = self._early.find(tag)
         if early is None:
             return EarlyDialog(self._new_dialog(response, flow))
         early.dialog.confirm(response)
         early.dialog.flow = flow
-        self._early.pop(tag)
-        self._former.pop(tag, None)
+        self._early.answered(tag)
         return early
 
     def _establish(

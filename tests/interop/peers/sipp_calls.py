@@ -11,6 +11,9 @@ from interop.peers.call_script import CallScript
 from interop.peers.gateway import Gateway
 from interop.peers.sipp import Sipp
 
+TIMER = "Supported: timer"
+ALLOW = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, PRACK, REFER, NOTIFY"
+
 
 def play(
     folder: Path,

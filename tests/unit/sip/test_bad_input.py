@@ -3,10 +3,6 @@ costs bounded work, leaves nothing behind, and the call goes on."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from types import FrameType
-
 import pytest
 
 from ringback.sip.errors import ParseError
@@ -17,6 +13,7 @@ from ringback.sip.session_states import SessionState
 from ringback.sip.transport import Flow
 from unit.sip.call_lab import InboundCall
 from unit.sip.sipkit import GIVE_UP, OTHER, T1
+from unit.sip.work import calls_in
 
 BOMBER = Flow(OTHER)
 MOST_CALLS = 6 * MAX_HEADER_BYTES
@@ -41,22 +38,6 @@ def bomb(*fields: str, body: bytes = b"", method: str = "INVITE") -> bytes:
     return "\r\n".join((*head, "", "")).encode() + body
 
 
-def work_of(action: Callable[[], object]) -> int:
-    count = 0
-
-    def tally(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(tally)
-    try:
-        action()
-    finally:
-        sys.setprofile(before)
-    return count
-
-
 BOMBS = {
     "thousands of headers": (bomb(*["X-A: b"] * 5000), 513),
     "one giant header": (bomb("X-A: " + "b" * 60_000), 513),
@@ -78,7 +59,7 @@ def test_a_bomb_gets_its_answer_and_the_call_goes_on(what: str) -> None:
     call = InboundCall().confirmed()
     node = call.node
     before = node.endpoint.counts
-    work = work_of(lambda: node.endpoint.receive_datagram(data, BOMBER, node.now))
+    work = calls_in(lambda: node.endpoint.receive_datagram(data, BOMBER, node.now))
     assert work <= MOST_CALLS
     (sent,) = node.endpoint.transmissions()  # what it repeats of the bomb may be unreadable
     assert sent.destination == BOMBER
@@ -144,7 +125,7 @@ def test_a_deep_list_costs_bounded_work(field: str, method: str) -> None:
     call = InboundCall().confirmed()
     node = call.node
     data = bomb(field, method=method)
-    work = work_of(lambda: node.endpoint.receive_datagram(data, BOMBER, node.now))
+    work = calls_in(lambda: node.endpoint.receive_datagram(data, BOMBER, node.now))
     node.drain()
     assert work <= MOST_CALLS
     assert call.session.state is SessionState.CONFIRMED

@@ -335,6 +335,24 @@ def test_a_flood_of_forks_is_bounded() -> None:
     assert call.is_over()
 
 
+@pytest.mark.parametrize(("forks", "answer"), [(31, "200 INFO"), (32, "481 INFO")])
+def test_forks_that_end_themselves_count_among_those_that_may_come(forks: int, answer: str) -> None:
+    call = OutboundCall()
+    for number in range(forks):
+        call.hear(183, tag=f"early{number}")
+        call.hear(199, tag=f"early{number}")
+    call.hear(183, tag="late")
+    call.node.receive(
+        request_from(
+            "INFO",
+            call_id=call.session.call_id,
+            from_="<sip:bob@192.0.2.2>;tag=late",
+            to=str(call.invite.from_),
+        )
+    )
+    assert call.node.sent[-1].what == answer
+
+
 def test_requests_in_a_losing_early_dialog_are_told_that_it_is_gone() -> None:
     call = OutboundCall()
     call.hear(183, tag="one")

@@ -3,41 +3,20 @@ times. The work is counted in calls and in bytes handed to the searches, never i
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from types import FrameType
 
 import pytest
 
 from ringback.sip import head, stream
-from ringback.sip.errors import ParseError
 from ringback.sip.grammar import split_list
 from ringback.sip.headers import AuthenticationInfo, Challenge, NameAddr, Params, RetryAfter, Via
 from ringback.sip.limits import MAX_HEADER_BYTES, MAX_HEADER_COUNT
 from ringback.sip.message import parse_message
 from ringback.sip.stream import StreamFramer
 from ringback.sip.uri import Uri
+from unit.sip.work import calls_in
 
 SIZES = (500, 1000, 2000)
-
-
-def calls_in(work: Callable[[], object]) -> int:
-    """How many functions, Python's and C's, are called by ``work``."""
-    count = 0
-
-    def tally(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(tally)
-    try:
-        work()
-    except ParseError:
-        pass
-    finally:
-        sys.setprofile(before)
-    return count
 
 
 @pytest.mark.parametrize(

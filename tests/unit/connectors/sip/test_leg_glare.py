@@ -12,14 +12,20 @@ from unit.connectors.sip.leg_lab import OFFER, Lab, result, says
 NOTHING_IN_COMMON = OFFER.replace(b"RTP/AVP 8 101", b"RTP/AVP 18").partition(b"a=rtpmap")[0]
 
 
+async def hold_after_a_glare(lab: Lab) -> asyncio.Task[None]:
+    """Our hold met an offer of theirs: it is refused with 491 and waits."""
+    leg = await lab.called()
+    held = asyncio.create_task(leg.hold())
+    await lab.settle()
+    await lab.answer("INVITE", 491)
+    lab.sent()
+    return held
+
+
 @pytest.mark.requirement("call.glare", "rfc3261.14")
 def test_an_offer_that_comes_first_after_a_glare_is_taken_and_ours_is_made_anew() -> None:
     async def test(lab: Lab) -> None:
-        leg = await lab.called()
-        held = asyncio.create_task(leg.hold())
-        await lab.settle()
-        await lab.answer("INVITE", 491)
-        lab.sent()
+        held = await hold_after_a_glare(lab)
         await lab.says("INVITE", body=OFFER.replace(b"192.0.2.2", b"192.0.2.99"))
         assert lab.sent() == ["200 INVITE"]
         assert lab.plane.negotiated["call"].remote.host == "192.0.2.99"
@@ -38,11 +44,7 @@ def test_an_offer_that_comes_first_after_a_glare_is_taken_and_ours_is_made_anew(
 @pytest.mark.requirement("call.glare")
 def test_an_offer_that_is_refused_after_a_glare_leaves_ours_to_be_made_again() -> None:
     async def test(lab: Lab) -> None:
-        leg = await lab.called()
-        held = asyncio.create_task(leg.hold())
-        await lab.settle()
-        await lab.answer("INVITE", 491)
-        lab.sent()
+        held = await hold_after_a_glare(lab)
         await lab.says("INVITE", body=NOTHING_IN_COMMON)
         assert lab.sent() == ["488 INVITE"]
         await lab.wait(4.0)
