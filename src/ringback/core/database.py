@@ -7,8 +7,9 @@ several nodes. Sessions commit at the end of their block and roll back on any ex
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -258,8 +259,22 @@ def _scripts() -> ScriptDirectory:
 
 def _engine_options(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": SQLITE_BUSY_TIMEOUT}}
+        return {"connect_args": {"timeout": SQLITE_BUSY_TIMEOUT, "factory": _UnlockingConnection}}
     return {"pool_pre_ping": True}
+
+
+class _UnlockingConnection(sqlite3.Connection):
+    """Gives its locks up when it is closed.
+
+    A connection that is closed with a statement half read lives on, locks and all, until that
+    statement is collected (https://sqlite.org/c3ref/close.html); a task that is cancelled while
+    it writes leaves just that.
+    """
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self.rollback()
+        super().close()
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
+from typing import Any
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from ringback.core.clock import Clock
 from ringback.core.errors import LimitReached, RingbackError
@@ -93,7 +93,7 @@ class DialLimits:
         self._running: dict[str, set[CallLease]] = {}
         self._account_buckets: dict[str, TokenBucket] = {}
         self._trunk_buckets: dict[str, tuple[float, TokenBucket]] = {}
-        self._tasks: set[asyncio.Task[bool]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     def is_full(self, trunk: TrunkEntry) -> bool:
         """Whether another trunk had better be taken."""
@@ -126,9 +126,7 @@ class DialLimits:
             raise
         lease = self._take(trunk, price_of(destination, trunk.limits.rates))
         try:
-            await asyncio.wait_for(self._usage.written(), WRITE_SECONDS)
-        except TimeoutError:
-            log.warning("usage_database_slow", hint="Calls are counted in memory meanwhile.")
+            await self._waited_for(self._write_behind())
         except BaseException:
             lease.release()
             raise
@@ -175,10 +173,22 @@ class DialLimits:
         self._running.setdefault(account_id, set()).add(lease)
         return lease
 
-    def _write_behind(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._usage.written())
+    def _write_behind(self) -> asyncio.Task[object]:
+        return self._in_background(self._usage.written())
+
+    def _in_background(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _waited_for(self, task: asyncio.Task[object]) -> None:
+        """For a while, without stopping it: what is cut off may be stored already."""
+        await asyncio.wait({task}, timeout=WRITE_SECONDS)
+        if not task.done():
+            log.warning("usage_database_slow", hint="Calls are counted in memory meanwhile.")
+        elif (error := task.exception()) is not None:
+            log.warning("usage_database_failed", why=str(error).partition("\n")[0])
 
     def _today(self) -> str:
         return self._clock.now().astimezone(self.limits.day_zone).date().isoformat()
@@ -187,10 +197,7 @@ class DialLimits:
         day = self._today()
         if day == self._usage.day:
             return
-        try:
-            await asyncio.wait_for(self._usage.load(day), WRITE_SECONDS)
-        except (TimeoutError, SQLAlchemyError, OSError):
-            log.warning("usage_database_slow", hint="Calls are counted in memory meanwhile.")
+        await self._waited_for(self._in_background(self._usage.load(day)))
 
     # ---- the limits -------------------------------------------------------------------------
 

@@ -108,7 +108,9 @@ class Linphone:
         self.command(f"record {self.heard}")
 
     def hold(self) -> None:
+        """Until the phone knows that it is held: a command that comes sooner is refused."""
         self.command("pause")
+        self.process.wait_for("is now paused")
 
     def resume(self) -> None:
         self.command("resume")

@@ -46,6 +46,14 @@ def free_port_pair() -> int:
             return port
 
 
+def is_bound(port: int) -> bool:
+    """Whether somebody on this machine takes IPv4 datagrams or connections at ``port``."""
+    wanted = f":{port:04X}"
+    tables = (Path("/proc/net/udp"), Path("/proc/net/tcp"))
+    rows = (row.split() for table in tables for row in table.read_text().splitlines()[1:])
+    return any(row[1].endswith(wanted) for row in rows)
+
+
 def _is_free(port: int, kind: socket.SocketKind) -> bool:
     with socket.socket(socket.AF_INET, kind) as probe:
         try:
@@ -142,6 +150,10 @@ class Process:
 
     def _search(self, regex: re.Pattern[str]) -> re.Match[str] | None:
         return next((m for line in self._lines if (m := regex.search(line))), None)
+
+    @property
+    def ended(self) -> bool:
+        return self._child.poll() is not None
 
     def wait(self, timeout: float) -> int:
         try:

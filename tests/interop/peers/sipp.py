@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Self
 
-from interop.peers.process import Process, free_port, program
+from interop.peers.process import PeerFailed, Process, free_port, is_bound, program, wait_until
 
 
 class Sipp:
@@ -25,6 +25,8 @@ class Sipp:
         ]  # fmt: skip
         self.errors = folder / "errors.log"
         self.process = Process(argv, cwd=folder)
+        if not remote:
+            self._until_it_may_be_called()
 
     def figures(self) -> dict[str, str]:
         """The last row of sipp's statistics, by column name."""
@@ -33,6 +35,13 @@ class Sipp:
 
     def error_text(self) -> str:
         return self.errors.read_text(errors="replace") if self.errors.exists() else ""
+
+    def _until_it_may_be_called(self) -> None:
+        try:
+            wait_until(lambda: is_bound(self.port) or self.process.ended, "sipp binds its port")
+        except PeerFailed:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         self.process.stop()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, select, text
+from sqlalchemy import create_engine, insert, inspect, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, StatementError
 
@@ -211,6 +213,35 @@ def test_a_session_commits_at_its_end_and_rolls_back_on_an_exception(tmp_path: P
                 assert list(await session.scalars(select(Account.id))) == ["kept"]
 
     run(scenario())
+
+
+def test_a_writer_that_is_cut_off_leaves_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "SQLITE_BUSY_TIMEOUT", 0.5)
+
+    async def write(database: Database, name: str) -> None:
+        row = insert(Account).values(id=name, name="A", created_at=START)
+        async with database.session() as session:
+            await session.execute(row.returning(Account.id))
+
+    async def scenario() -> None:
+        async with open_database(tmp_path) as database:
+            await write(database, "first")
+            with closing(sqlite3.connect(tmp_path / "test.db")) as other:
+                other.execute("BEGIN IMMEDIATE")
+                cut_off = asyncio.create_task(write(database, "cut off"))
+                await asyncio.wait({cut_off}, timeout=0.1)
+                cut_off.cancel()
+                other.rollback()
+                await asyncio.wait({cut_off})
+            await write(database, "second")
+
+    gc.disable()
+    try:
+        run(scenario())
+    finally:
+        gc.enable()
 
 
 def test_sqlite_writes_ahead_and_keeps_references_whole(tmp_path: Path) -> None:

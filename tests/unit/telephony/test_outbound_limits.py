@@ -13,6 +13,7 @@ import pytest
 
 from ringback.core.database import Database
 from ringback.core.errors import Forbidden, LimitReached, RingbackError
+from ringback.telephony import outbound_limits
 from ringback.telephony.destinations import classify
 from ringback.telephony.directory import TrunkEntry
 from ringback.telephony.outbound_limits import CallLease, DialLimits, NodeLimits, price_of
@@ -251,5 +252,25 @@ def test_a_database_that_is_away_does_not_stop_calls_and_loses_no_count(tmp_path
             assert await here.code(three) is None
             here.restart()
             assert await here.code(three) == "daily_limit"
+
+    asyncio.run(test())
+
+
+def test_a_database_that_is_slow_delays_no_call_for_long_and_counts_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound_limits, "WRITE_SECONDS", 0.05)
+
+    async def test() -> None:
+        async with lab(tmp_path) as here:
+            two = entry(calls_per_day=2)
+            assert await here.code(entry("other")) is None
+            async with here.database.engine.begin() as connection:
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                assert await here.code(two) is None
+            await here.limits.stop()
+            here.restart()
+            assert await here.code(two) is None
+            assert await here.code(two) == "daily_limit"
 
     asyncio.run(test())
