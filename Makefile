@@ -25,9 +25,10 @@ peers: ## install the programs that the interop tests call (Debian, root or sudo
 bench: setup-dev ## measure: one table per claim
 	@exec tools/bench.sh $(ARGS)
 
-soak: setup-dev peers ## the long runs: minutes of calls at a rate and of calls at once
+soak: setup-dev peers ## the long runs: calls at a rate, calls at once, and one for an hour
 	@$(BIN)/python bench/sipp_calls.py --rate 50 --seconds 60
 	@$(BIN)/python bench/gateway_calls.py --calls 100 --seconds 120
+	@$(BIN)/python bench/long_call.py --seconds 3600
 
 fuzz: setup-dev ## look for inputs that break a parser: RUNS for each target, SECONDS at most
 	@nice $(BIN)/python fuzz/run.py --runs $(or $(RUNS),100000) --seconds $(or $(SECONDS),0) $(ARGS)

@@ -134,8 +134,8 @@ _DOCUMENTED: dict[int, tuple[str, ErrorDetail]] = {
 
 
 ERROR_SCHEMA = {"$ref": "#/components/schemas/ErrorBody"}
-"""By name: a model that FastAPI builds for each status of each route costs a second of every
-start. The stream routes, which name the model itself, bring its component."""
+"""By name: a model that FastAPI builds for each status of each route takes time at every start.
+The stream routes, which name the model itself, bring its component."""
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
