@@ -122,7 +122,8 @@ class SessionTimer:
     # ---- requests of ours ---------------------------------------------------------------------
 
     def request_headers(self) -> ExtraHeaders:
-        """For INVITE and UPDATE. Within a session the roles stay as they are (7.4)."""
+        """For INVITE and UPDATE. Within a session the roles and the interval stay as they are
+        (7.4)."""
         if not self.enabled:
             return ()
         refresher = None
@@ -221,6 +222,7 @@ class SessionTimer:
         seconds = max(agreement.seconds, SHORTEST)
         self._retry = FIRST_RETRY
         if agreement.mutual:
+            self._wished = max(seconds, self._minimum)
             early = 0.0 if agreement.ours else min(32.0, seconds / 3)
             self._expiry_timer = self._queue.start(now + seconds - early, self._is_over)
         if agreement.ours:

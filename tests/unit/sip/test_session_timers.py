@@ -72,7 +72,7 @@ def test_as_the_refresher_we_refresh_at_half_of_the_time_without_an_offer() -> N
     assert call.node.take_sent() == ["UPDATE"]
     update = call.node.last_request("UPDATE")
     assert update.body == b""
-    assert update.headers.get("Session-Expires") == "1800;refresher=uac"
+    assert update.headers.get("Session-Expires") == "600;refresher=uac"
     assert "timer" in update.supported
     again = ("Session-Expires", "500;refresher=uac")
     call.node.receive(answer_to(update, 200, headers=[again]))
@@ -92,7 +92,7 @@ def test_a_peer_without_update_is_refreshed_by_a_reinvite_of_its_owners() -> Non
     assert call.session.reinvite(OFFER_2, now=call.node.now)
     call.node.drain()
     invite = call.node.last_request("INVITE")
-    assert invite.headers.get("Session-Expires") == "1800;refresher=uac"
+    assert invite.headers.get("Session-Expires") == "600;refresher=uac"
     refreshed = ("Session-Expires", "600;refresher=uac")
     call.node.receive(answer_to(invite, 200, sdp=ANSWER_2, headers=[refreshed]))
     assert call.node.has_event(OfferAnswered)
@@ -321,6 +321,8 @@ def test_a_call_of_twenty_minutes_through_refresher_uas_survives() -> None:
     answer_updates(call, 1200, ("Session-Expires", "90;refresher=uac"))
     assert state(call.session) is SessionState.CONFIRMED
     assert len(updates(call.node)) == 26
+    asked = {update.headers.get("Session-Expires") for update in updates(call.node)}
+    assert asked == {"90;refresher=uac"}
     call.session.bye(now=call.node.now)
     assert call.is_over()
 
