@@ -10,7 +10,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from interop.peers.process import PeerFailed, Process, free_port, free_port_pair, program
+from interop.peers import sound
+from interop.peers.process import (
+    PeerFailed,
+    Process,
+    free_port,
+    free_port_pair,
+    program,
+    wait_until,
+)
 
 CONFIG = """\
 poll_method epoll
@@ -163,8 +171,13 @@ class Baresip:
         return event
 
     def heard(self) -> list[Path]:
-        """The WAV files of what this user agent received."""
-        return sorted(self.folder.glob("dump-*-dec.wav"))
+        """The WAV files of what this user agent received, once it has closed them all."""
+
+        def files() -> list[Path]:
+            return sorted(self.folder.glob("dump-*-dec.wav"))
+
+        wait_until(lambda: all(map(sound.is_whole, files())), "baresip closes its recordings")
+        return files()
 
     def __enter__(self) -> Self:
         return self

@@ -10,9 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float64]
+WAV_HEADER = 44
 LOUD_RMS = 300.0
 BLOCK_SECONDS = 0.02
 TONE_BLOCK_SECONDS = 0.1
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a WAV file holds what its header says, which is written when it is closed."""
+    try:
+        with wave.open(str(path)) as file:
+            size = file.getnframes() * file.getnchannels() * file.getsampwidth()
+    except (wave.Error, EOFError):
+        return False
+    return path.stat().st_size == WAV_HEADER + size
 
 
 def channels(wav: bytes) -> tuple[int, NDArray[np.int16]]:
