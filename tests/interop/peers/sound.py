@@ -20,7 +20,7 @@ def is_whole(path: Path) -> bool:
     """Whether a WAV file holds what its header says, which is written when it is closed."""
     try:
         with wave.open(str(path)) as file:
-            size = file.getnframes() * file.getnchannels() * file.getsampwidth()
+            size: int = file.getnframes() * file.getnchannels() * file.getsampwidth()
     except (wave.Error, EOFError):
         return False
     return path.stat().st_size == WAV_HEADER + size
