@@ -26,7 +26,8 @@ from ringback.telephony.usage import UsageBook
 
 WRITE_SECONDS = 2.0
 """How long a call waits for its count to be in the database; then it goes on, counted in memory."""
-
+STOP_SECONDS = 10.0
+"""How long a stop waits for the database."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -94,6 +95,10 @@ class DialLimits:
         self._account_buckets: dict[str, TokenBucket] = {}
         self._trunk_buckets: dict[str, tuple[float, TokenBucket]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
+        self._turn = asyncio.Lock()
+        self._next_write: asyncio.Task[object] | None = None
+        """Has not begun, so that it takes what is counted until then."""
+        self._loading: asyncio.Task[object] | None = None
 
     def is_full(self, trunk: TrunkEntry) -> bool:
         """Whether another trunk had better be taken."""
@@ -146,9 +151,11 @@ class DialLimits:
         return CallLease(give_back, trunk.id, 0.0, self._clock)
 
     async def stop(self) -> None:
-        """Write what is counted."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._usage.written()
+        """Write what is counted, for a bounded time."""
+        self._write_behind()
+        _, left = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+        if left:
+            log.error("usage_not_written", hint="The database did not take today's last calls.")
 
     # ---- the books --------------------------------------------------------------------------
 
@@ -174,7 +181,14 @@ class DialLimits:
         return lease
 
     def _write_behind(self) -> asyncio.Task[object]:
-        return self._in_background(self._usage.written())
+        if self._next_write is None:
+            self._next_write = self._in_background(self._write())
+        return self._next_write
+
+    async def _write(self) -> None:
+        async with self._turn:
+            self._next_write = None
+            await self._usage.written()
 
     def _in_background(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
         task = asyncio.get_running_loop().create_task(work)
@@ -197,7 +211,9 @@ class DialLimits:
         day = self._today()
         if day == self._usage.day:
             return
-        await self._waited_for(self._in_background(self._usage.load(day)))
+        if self._loading is None or self._loading.done():
+            self._loading = self._in_background(self._usage.load(day))
+        await self._waited_for(self._loading)
 
     # ---- the limits -------------------------------------------------------------------------
 

@@ -274,3 +274,26 @@ def test_a_database_that_is_slow_delays_no_call_for_long_and_counts_it_once(
             assert await here.code(two) == "daily_limit"
 
     asyncio.run(test())
+
+
+def test_a_database_that_is_stuck_keeps_neither_calls_nor_tasks_nor_the_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound_limits, "WRITE_SECONDS", 0.01)
+    monkeypatch.setattr(outbound_limits, "STOP_SECONDS", 0.05)
+
+    async def test() -> None:
+        async with lab(tmp_path) as here:
+            async with here.database.engine.begin() as connection:
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                before = len(asyncio.all_tasks())
+                for number in range(20):
+                    assert await here.code(entry(f"t{number}")) is None
+                assert len(asyncio.all_tasks()) - before <= 3
+                await here.limits.stop()
+            monkeypatch.undo()
+            await here.limits.stop()
+            here.restart()
+            assert await here.code(entry("t0", calls_per_day=1)) == "daily_limit"
+
+    asyncio.run(test())
