@@ -42,7 +42,7 @@ def edit_trunk(
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Change a trunk; only what is given changes. Live calls go on."""
+    """Change a trunk; only what is given changes, a list as a whole. Live calls go on."""
     fields = given(
         name=name,
         host=host,

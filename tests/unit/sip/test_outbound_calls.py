@@ -335,6 +335,18 @@ def test_a_flood_of_forks_is_bounded() -> None:
     assert call.is_over()
 
 
+def ask(call: OutboundCall, tag: str) -> None:
+    """An INFO from the fork ``tag``."""
+    call.node.receive(
+        request_from(
+            "INFO",
+            call_id=call.session.call_id,
+            from_=f"<sip:bob@192.0.2.2>;tag={tag}",
+            to=str(call.invite.from_),
+        )
+    )
+
+
 @pytest.mark.parametrize(("forks", "answer"), [(31, "200 INFO"), (32, "481 INFO")])
 def test_forks_that_end_themselves_count_among_those_that_may_come(forks: int, answer: str) -> None:
     call = OutboundCall()
@@ -342,14 +354,7 @@ def test_forks_that_end_themselves_count_among_those_that_may_come(forks: int, a
         call.hear(183, tag=f"early{number}")
         call.hear(199, tag=f"early{number}")
     call.hear(183, tag="late")
-    call.node.receive(
-        request_from(
-            "INFO",
-            call_id=call.session.call_id,
-            from_="<sip:bob@192.0.2.2>;tag=late",
-            to=str(call.invite.from_),
-        )
-    )
+    ask(call, "late")
     assert call.node.sent[-1].what == answer
 
 
@@ -357,14 +362,7 @@ def test_requests_in_a_losing_early_dialog_are_told_that_it_is_gone() -> None:
     call = OutboundCall()
     call.hear(183, tag="one")
     call.hear(200, tag="two", sdp=ANSWER)
-    call.node.receive(
-        request_from(
-            "INFO",
-            call_id=call.session.call_id,
-            from_="<sip:bob@192.0.2.2>;tag=one",
-            to=str(call.invite.from_),
-        )
-    )
+    ask(call, "one")
     assert call.node.sent[-1].what == "481 INFO"
 
 
@@ -372,14 +370,7 @@ def test_a_199_ends_an_early_dialog() -> None:
     call = OutboundCall()
     call.hear(183, tag="one")
     call.hear(199, tag="one")
-    call.node.receive(
-        request_from(
-            "INFO",
-            call_id=call.session.call_id,
-            from_="<sip:bob@192.0.2.2>;tag=one",
-            to=str(call.invite.from_),
-        )
-    )
+    ask(call, "one")
     assert call.node.sent[-1].what == "481 INFO"
     assert state(call.session) is SessionState.PROCEEDING
 
