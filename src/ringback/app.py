@@ -163,28 +163,32 @@ def sip_phone(foundation: Foundation, telephony: Telephony, plane: MediaPlane) -
         trace,
         guard,
     )
+    _show_sip(foundation.metrics, connector, trace)
+    return PhoneStack(connector, addresses, guard)
+
+
+def _show_sip(metrics: Metrics, connector: SipConnector, trace: TraceBook | None) -> None:
     if trace is not None:
         show_counters(
-            foundation.metrics,
+            metrics,
             "sip_trace",
             "Messages of the signalling trace.",
             lambda: asdict(trace.counters),
         )
     show_counters(
-        foundation.metrics,
+        metrics,
         "sip_dropped",
         "SIP messages that nothing wanted.",
         connector.counters,
         "reason",
     )
     show_counters(
-        foundation.metrics,
+        metrics,
         "sip_calls_refused",
         "Inbound calls refused by the gateway.",
         connector.refusals,
         "status",
     )
-    return PhoneStack(connector, addresses, guard)
 
 
 def _resolver(settings: Settings, clock: Clock) -> Resolver:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, status
@@ -43,10 +44,13 @@ def telephony_routes(telephony: Telephony) -> APIRouter:
 
 def _trunk_routes(telephony: Telephony) -> APIRouter:
     router = APIRouter(prefix="/api", tags=["Trunks"])
-    trunks = telephony.trunks
+    _read_trunks(router, telephony)
+    _write_trunks(router, telephony)
+    return router
 
-    def shown(trunk: Trunk) -> TrunkView:
-        return TrunkView.of(trunk, telephony.status_of(trunk))
+
+def _read_trunks(router: APIRouter, telephony: Telephony) -> None:
+    trunks = telephony.trunks
 
     @router.get("/trunk-presets", summary="List trunk presets", responses=errors(401, 429))
     async def list_trunk_presets(caller: CurrentAccount) -> TrunkPresetList:
@@ -61,22 +65,13 @@ def _trunk_routes(telephony: Telephony) -> APIRouter:
     )
     async def list_trunks(caller: CurrentAccount, paging: Paging) -> object:
         """All trunks of the account, oldest first, each with its registration status."""
-        return page_of(await trunks.page(caller.account_id, paging), shown)
-
-    @router.post(
-        "/trunks",
-        summary="Create a trunk",
-        status_code=status.HTTP_201_CREATED,
-        responses=errors(400, 401, 408, 413, 422, 429),
-    )
-    async def create_trunk(body: TrunkCreate, caller: CurrentAccount) -> TrunkView:
-        """Registration starts at once; its status is in `registration`."""
-        return shown(await trunks.create(caller.account_id, body))
+        found = await trunks.page(caller.account_id, paging)
+        return page_of(found, partial(_shown, telephony))
 
     @router.get("/trunks/{trunk_id}", summary="Get a trunk", responses=errors(401, 404, 422, 429))
     async def get_trunk(trunk_id: TrunkId, caller: CurrentAccount) -> TrunkView:
         """One trunk with its registration status. Secrets are masked."""
-        return shown(await trunks.get(caller.account_id, trunk_id))
+        return _shown(telephony, await trunks.get(caller.account_id, trunk_id))
 
     @router.get(
         "/trunks/{trunk_id}/status",
@@ -88,6 +83,20 @@ def _trunk_routes(telephony: Telephony) -> APIRouter:
         trunk = await trunks.get(caller.account_id, trunk_id)
         return TrunkStatusView.of(telephony.status_of(trunk))
 
+
+def _write_trunks(router: APIRouter, telephony: Telephony) -> None:
+    trunks = telephony.trunks
+
+    @router.post(
+        "/trunks",
+        summary="Create a trunk",
+        status_code=status.HTTP_201_CREATED,
+        responses=errors(400, 401, 408, 413, 422, 429),
+    )
+    async def create_trunk(body: TrunkCreate, caller: CurrentAccount) -> TrunkView:
+        """Registration starts at once; its status is in `registration`."""
+        return _shown(telephony, await trunks.create(caller.account_id, body))
+
     @router.patch(
         "/trunks/{trunk_id}",
         summary="Change a trunk",
@@ -97,7 +106,7 @@ def _trunk_routes(telephony: Telephony) -> APIRouter:
         trunk_id: TrunkId, body: TrunkUpdate, caller: CurrentAccount
     ) -> TrunkView:
         """Only the fields that are sent change. Takes effect at once; live calls go on."""
-        return shown(await trunks.update(caller.account_id, trunk_id, body))
+        return _shown(telephony, await trunks.update(caller.account_id, trunk_id, body))
 
     @router.delete(
         "/trunks/{trunk_id}",
@@ -109,7 +118,9 @@ def _trunk_routes(telephony: Telephony) -> APIRouter:
         """The registration is removed. Its numbers stay in the account, without a trunk."""
         await trunks.delete(caller.account_id, trunk_id)
 
-    return router
+
+def _shown(telephony: Telephony, trunk: Trunk) -> TrunkView:
+    return TrunkView.of(trunk, telephony.status_of(trunk))
 
 
 def _number_routes(telephony: Telephony) -> APIRouter:
