@@ -179,7 +179,10 @@ class Headers:
 
     def _find(self, name: str) -> int | None:
         key = _key(name)
-        return next((place for place, item in enumerate(self._fields) if item.key == key), None)
+        for place, item in enumerate(self._fields):
+            if item.key == key:
+                return place
+        return None
 
     def __contains__(self, name: str) -> bool:
         return self._find(name) is not None

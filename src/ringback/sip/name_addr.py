@@ -9,6 +9,7 @@ from ringback.sip.errors import HeaderError, ParseError
 from ringback.sip.grammar import QUOTED, Scanner, quote, unquote
 from ringback.sip.header_map import HeaderValue
 from ringback.sip.params import Params
+from ringback.sip.remembered import remembered
 from ringback.sip.uri import Uri
 
 _DISPLAY = re.compile(r"[^<\"]*")
@@ -81,6 +82,7 @@ def _format_display(display: str) -> str:
     return display if _TOKENS.fullmatch(display) else quote(display)
 
 
+@remembered
 def _parse(text: str) -> NameAddr:
     scanner = Scanner(text)
     display = ""

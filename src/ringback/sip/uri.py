@@ -18,6 +18,7 @@ from ringback.sip.escaping import (
 )
 from ringback.sip.grammar import HOST, parse_integer
 from ringback.sip.params import UriParams
+from ringback.sip.remembered import remembered
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 _NOT_IN_URI = re.compile(r"[\x00-\x20\x7f<>\"]")
@@ -117,25 +118,7 @@ class Uri:
     @classmethod
     def parse(cls, text: str) -> Uri:
         """Raises :class:`UriError`. Surrounding white space and brackets are not part of a URI."""
-        found = _NOT_IN_URI.search(text)
-        if found is not None:
-            raise UriError(f"{found.group()!r} must not stand in a URI", position=found.start())
-        scheme, colon, rest = text.partition(":")
-        if not colon or _SCHEME.fullmatch(scheme) is None:
-            raise UriError("a URI begins with a scheme and a colon")
-        name = scheme.lower()
-        try:
-            if name in SIP_SCHEMES:
-                return _parse_sip(name, rest)
-            if name == "tel":
-                return _parse_tel(rest)
-            return cls(name, opaque=rest)
-        except UriError:
-            raise
-        except ParseError as error:
-            raise UriError(error.message) from error
-        except UnsafeValue as error:
-            raise UriError(str(error)) from error
+        return _parse(text)
 
     def __str__(self) -> str:
         if self.scheme == "tel":
@@ -227,6 +210,29 @@ class Uri:
 
     def _normalised_userinfo(self) -> tuple[str | None, str | None]:
         return normalised(self._escaped_user()) if self.user is not None else None, self.password
+
+
+@remembered
+def _parse(text: str) -> Uri:
+    found = _NOT_IN_URI.search(text)
+    if found is not None:
+        raise UriError(f"{found.group()!r} must not stand in a URI", position=found.start())
+    scheme, colon, rest = text.partition(":")
+    if not colon or _SCHEME.fullmatch(scheme) is None:
+        raise UriError("a URI begins with a scheme and a colon")
+    name = scheme.lower()
+    try:
+        if name in SIP_SCHEMES:
+            return _parse_sip(name, rest)
+        if name == "tel":
+            return _parse_tel(rest)
+        return Uri(name, opaque=rest)
+    except UriError:
+        raise
+    except ParseError as error:
+        raise UriError(error.message) from error
+    except UnsafeValue as error:
+        raise UriError(str(error)) from error
 
 
 def _parse_sip(scheme: str, text: str) -> Uri:

@@ -9,6 +9,7 @@ from ringback.sip.errors import HeaderError, ParseError, UnsafeValue
 from ringback.sip.grammar import HOST, TOKEN, Scanner, is_token, parse_integer
 from ringback.sip.header_map import HeaderValue
 from ringback.sip.params import Params
+from ringback.sip.remembered import remembered
 from ringback.sip.uri import MAX_PORT, check_host, format_host_port, parse_host_port
 
 BRANCH_COOKIE = "z9hG4bK"
@@ -117,6 +118,7 @@ class Via(HeaderValue):
         return f"SIP/2.0/{self.transport} {self.sent_by}{self.params}"
 
 
+@remembered
 def _parse(text: str) -> Via:
     scanner = Scanner(text)
     scanner.skip_space()
