@@ -10,6 +10,7 @@ What is still unwritten when the node stops goes to a spill file and is taken up
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import structlog
@@ -24,6 +25,8 @@ from ringback.core.database import Base, Database
 
 MAX_PENDING = 20_000
 """Rows that may wait for the database before the node takes no new calls."""
+GATHER_SECONDS = 0.05
+"""How long a row may wait for others that go into the same transaction."""
 RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 0.1
 """Between tries while the node stops, until it cuts them off."""
@@ -41,13 +44,16 @@ class Journal:
         self._database = database
         self._spill_file = spill_file
         self._retry_seconds = retry_seconds
-        self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
+        insert = sqlite.insert if database.is_sqlite else postgresql.insert
+        self._upsert = _upsert(insert(_CALLS))
+        self._add_lines = insert(_LINES).on_conflict_do_nothing()
         self._waiting = Batch()
         self._writing = Batch()
         self._accepted = 0
         self._durable = 0
         self._readers: list[tuple[int, asyncio.Future[None]]] = []
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._spilled = False
@@ -93,6 +99,7 @@ class Journal:
         reader: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting = (number, reader)
         self._readers.append(waiting)
+        self._hurry.set()
         try:
             await reader
         finally:
@@ -111,6 +118,7 @@ class Journal:
     async def stop(self, seconds: float) -> None:
         """Write what is left, for at most ``seconds``; the rest goes to the spill file."""
         self._stopping.set()
+        self._hurry.set()
         self._wake.set()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=seconds)
@@ -139,9 +147,18 @@ class Journal:
             await self._wake.wait()
             self._wake.clear()
             while len(self._waiting):
+                await self._gather()
                 await self._write_waiting()
             if self._stopping.is_set():
                 return
+
+    async def _gather(self) -> None:
+        """Let some more rows come, unless somebody waits for those that are there."""
+        if not self._readers and not self._stopping.is_set():
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_SECONDS):
+                    await self._hurry.wait()
 
     async def _write_waiting(self) -> None:
         number = self._accepted
@@ -180,15 +197,9 @@ class Journal:
     async def _write(self, batch: Batch) -> None:
         async with self._database.session() as session:
             if batch.calls:
-                await session.execute(self._upsert(), list(batch.calls.values()))
+                await session.execute(self._upsert, list(batch.calls.values()))
             if batch.lines:
-                statement = self._insert(_LINES).on_conflict_do_nothing()
-                await session.execute(statement, list(batch.lines.values()))
-
-    def _upsert(self) -> Insert:
-        statement = self._insert(_CALLS)
-        newer = {name: value for name, value in statement.excluded.items() if name != "id"}
-        return statement.on_conflict_do_update(index_elements=["id"], set_=newer)
+                await session.execute(self._add_lines, list(batch.lines.values()))
 
     async def _try_later(self, error: Exception) -> None:
         self.failures += 1
@@ -215,6 +226,11 @@ class Journal:
             elif not reader.done():
                 reader.set_result(None)
         self._readers = waiting
+
+
+def _upsert(statement: sqlite.Insert | postgresql.Insert) -> Insert:
+    newer = {name: value for name, value in statement.excluded.items() if name != "id"}
+    return statement.on_conflict_do_update(index_elements=["id"], set_=newer)
 
 
 def _is_fault_of_a_row(error: Exception) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -63,6 +63,10 @@ class Signalling:
         self._background = background
         self._schedule = schedule
         self._pending: dict[str, LegControl] = {}
+        self._ready: dict[str, int] = {}
+        """Those that are due, with the number of the attempt."""
+        insert = sqlite.insert if database.is_sqlite else postgresql.insert
+        self._insert = insert(SignallingRow).on_conflict_do_nothing()
 
     async def of(self, call_id: str) -> Sequence[TracedMessage]:
         """What is known of the call's signalling, oldest first; nothing where nothing was kept.
@@ -86,10 +90,10 @@ class Signalling:
 
     async def stop(self) -> None:
         """Store what is left, for a bounded time."""
+        self._ready = dict.fromkeys(self._pending, ATTEMPTS)
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                for call_id in list(self._pending):
-                    await self._store(call_id, ATTEMPTS)
+                await self._store_ready()
         except TimeoutError:
             log.warning("signalling_not_stored", calls=len(self._pending))
         self.counters.lost += len(self._pending)
@@ -105,32 +109,42 @@ class Signalling:
 
     def _begin(self, call_id: str, attempt: int) -> None:
         if call_id in self._pending:
-            self._background.spawn(self._store(call_id, attempt), f"signalling-{call_id}")
+            if not self._ready:
+                self._background.spawn(self._store_ready(), "signalling")
+            self._ready[call_id] = attempt
 
-    async def _store(self, call_id: str, attempt: int) -> None:
-        leg = self._pending.get(call_id)
-        if leg is None:
-            return
-        messages = leg.trace()
+    async def _store_ready(self) -> None:
+        """All that are due by now, in one transaction."""
+        await self._journal.written()  # the calls' own records come first
+        ready, self._ready = self._ready, {}
+        traces = {
+            call_id: leg.trace()
+            for call_id in ready
+            if (leg := self._pending.get(call_id)) is not None
+        }
         try:
-            if messages:
-                await self._write(call_id, messages)
-                self.counters.stored += 1
+            await self._write({call_id: trace for call_id, trace in traces.items() if trace})
         except Exception as error:
-            if attempt >= ATTEMPTS:
-                self._drop(call_id, str(error))
-            else:
-                self._later(RETRY_SECONDS, call_id, attempt + 1)
+            for call_id in traces:
+                if ready[call_id] >= ATTEMPTS:
+                    self._drop(call_id, str(error))
+                else:
+                    self._later(RETRY_SECONDS, call_id, ready[call_id] + 1)
             return
-        self._pending.pop(call_id, None)
+        for call_id, trace in traces.items():
+            self.counters.stored += bool(trace)
+            self._pending.pop(call_id, None)
 
-    async def _write(self, call_id: str, messages: Sequence[TracedMessage]) -> None:
-        await self._journal.written()  # the call's own record comes first
-        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
-        blob = await asyncio.to_thread(packed, messages)
-        row = {"call_id": call_id, "messages": blob}
+    async def _write(self, traces: Mapping[str, Sequence[TracedMessage]]) -> None:
+        if not traces:
+            return
+        blobs = await asyncio.to_thread(lambda: [packed(trace) for trace in traces.values()])
+        rows = [
+            {"call_id": call_id, "messages": blob}
+            for call_id, blob in zip(traces, blobs, strict=True)
+        ]
         async with self._database.session() as session:
-            await session.execute(insert(SignallingRow).on_conflict_do_nothing(), [row])
+            await session.execute(self._insert, rows)
 
     def _drop(self, call_id: str, why: str) -> None:
         if self._pending.pop(call_id, None) is not None:
