@@ -37,6 +37,8 @@ STANDS_OUT_DB = 8.0
 """How far the others of a group are below the one."""
 MIN_SHARE = 0.9
 """Of the energy that the two frequencies must hold: noise 15 dB below them leaves 0.97."""
+LEAST_SHARE = 0.3
+"""The same for one window alone, in which frequencies that are a little off lose some."""
 MAX_DEVIATION = 0.022
 """Of a frequency: Q.24 wants 1.5 % accepted and 3.5 % rejected."""
 SHORT_MS = 100
@@ -49,7 +51,7 @@ MISSES_TO_END = 4
 
 _LOW = (697, 770, 852, 941)
 _HIGH = (1209, 1336, 1477, 1633)
-_FREQUENCIES = (*_LOW, *_HIGH)
+FREQUENCIES = (*_LOW, *_HIGH)
 _KEYS = {pair: key for key, pair in DTMF_FREQUENCIES.items()}
 _WINDOW_SECONDS = FRAME_MS / 1000
 _HOP_SECONDS = HOP_MS / 1000
@@ -59,10 +61,10 @@ def _ratio(db: float) -> float:
     return math.pow(10, db / 10)
 
 
-_STANDS_OUT = _ratio(STANDS_OUT_DB)
+STANDS_OUT = _ratio(STANDS_OUT_DB)
 _HIGH_OVER_LOW = _ratio(HIGH_OVER_LOW_DB)
 _LOW_OVER_HIGH = _ratio(LOW_OVER_HIGH_DB)
-_MIN_POWER = amplitude(MIN_DBFS) ** 2
+MIN_POWER = amplitude(MIN_DBFS) ** 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +93,13 @@ class DtmfDetector:
         self._hop = sample_rate * HOP_MS // 1000
         if sample_rate < 8000 or sample_rate * HOP_MS % 1000:
             raise ValueError(f"no keys in tones at {sample_rate} Hz")
-        self._basis = _basis(sample_rate)
+        self._basis = basis(sample_rate)
         self._samples = np.zeros(self._hop + self._size, np.float32)
         stride = self._samples.strides[0]
         self._windows = np.ndarray(
             (2, self._size), np.float32, self._samples, 0, (self._hop * stride, stride)
         )
-        self._least_energy = 2 * _MIN_POWER * self._size
+        self._least_energy = 2 * MIN_POWER * self._size
         self._before: _Hit | None = None
         self._time_ms = 0
         self._press: str | None = None
@@ -108,6 +110,11 @@ class DtmfDetector:
         self._recent = (0.0, 0.0)
         self._energy = 0.0
         self._largest = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a key may be pressed right now."""
+        return self._press is not None or self._before is not None
 
     def process(self, frame: bytes | None) -> TonePress | None:
         """Take a frame (``None``: silence); a press that is over by now is returned."""
@@ -146,7 +153,7 @@ class DtmfDetector:
         if not self._plausible(powers, low, high, energy):
             return None
         hit = _Hit(
-            _KEYS[_FREQUENCIES[low], _FREQUENCIES[high]],
+            _KEYS[FREQUENCIES[low], FREQUENCIES[high]],
             complex(parts[low], parts[low + 8]),
             complex(parts[high], parts[high + 8]),
         )
@@ -158,20 +165,20 @@ class DtmfDetector:
     def _plausible(self, powers: list[float], low: int, high: int, energy: float) -> bool:
         """What is told by one window alone, leaving room for frequencies that are a little off."""
         in_low, in_high = powers[low], powers[high]
-        if (in_low + in_high) * 2 < energy * self._size * 0.3:
+        if (in_low + in_high) * 2 < energy * self._size * LEAST_SHARE:
             return False
-        if any(power * _STANDS_OUT > in_low for n, power in enumerate(powers[:4]) if n != low):
+        if any(power * STANDS_OUT > in_low for n, power in enumerate(powers[:4]) if n != low):
             return False
         return not any(
-            power * _STANDS_OUT > in_high for n, power in enumerate(powers[4:], 4) if n != high
+            power * STANDS_OUT > in_high for n, power in enumerate(powers[4:], 4) if n != high
         )
 
     def _exact(self, before: _Hit, hit: _Hit, low: int, high: int, energy: float) -> bool:
         """Frequencies, levels, twist and share, with what being off took from them given back."""
-        in_low = self._power(before.low, hit.low, _FREQUENCIES[low])
-        in_high = self._power(before.high, hit.high, _FREQUENCIES[high])
+        in_low = self._power(before.low, hit.low, FREQUENCIES[low])
+        in_high = self._power(before.high, hit.high, FREQUENCIES[high])
         return (
-            min(in_low, in_high) >= _MIN_POWER
+            min(in_low, in_high) >= MIN_POWER
             and in_high <= in_low * _HIGH_OVER_LOW
             and in_low <= in_high * _LOW_OVER_HIGH
             and in_low + in_high >= MIN_SHARE * energy / self._size
@@ -230,8 +237,9 @@ class DtmfDetector:
 
 
 @lru_cache(maxsize=8)
-def _basis(sample_rate: int) -> NDArray[np.float32]:
-    """Columns: the cosines of the eight frequencies, then their negated sines."""
+def basis(sample_rate: int) -> NDArray[np.float32]:
+    """What 20 ms are multiplied by: the cosines of the eight frequencies in columns, then their
+    negated sines."""
     time = np.arange(sample_rate * FRAME_MS // 1000) / sample_rate
-    turns = 2 * np.pi * np.outer(time, _FREQUENCIES)
+    turns = 2 * np.pi * np.outer(time, FREQUENCIES)
     return np.hstack((np.cos(turns), -np.sin(turns))).astype(np.float32)

@@ -50,12 +50,19 @@ class Concealer:
             self._template + self._max_lag,
         )
         self._played: deque[bytes] = deque(maxlen=_KEPT_FRAMES)
+        self.remember = self._played.append
+        """``good`` for a frame after one that was good."""
         self._gap: _Gap | None = None
 
     @property
     def concealing(self) -> bool:
         """The last frame was made up."""
         return self._gap is not None
+
+    @property
+    def last(self) -> bytes:
+        """What was played last."""
+        return self._played[-1] if self._played else b""
 
     def good(self, pcm: bytes) -> bytes:
         """A frame that came: as it is, or blended with the end of the concealment."""

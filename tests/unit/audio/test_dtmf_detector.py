@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ringback.audio import g711, level, tones
 from ringback.audio.dtmf_detector import DtmfDetector, TonePress
 from ringback.audio.resample import Resampler
+from ringback.audio.tone_watch import ToneEar, ToneWatch
 from ringback.audio.tones import DTMF_FREQUENCIES
 
 KEYS = tuple(DTMF_FREQUENCIES)
@@ -44,13 +45,28 @@ def gap(ms: float, rate: int = 8000) -> Wave:
 
 
 def detect(*parts: Wave, rate: int = 8000) -> list[TonePress]:
+    """What the detector hears; one that is only woken by suspects hears the same."""
     detector = DtmfDetector(rate)
     wave = np.concatenate((*parts, gap(60, rate)))
     size = rate // 50
     wave = np.concatenate((wave, np.zeros(-len(wave) % size)))
     pcm = np.clip(np.rint(wave), -32768, 32767).astype(np.int16).tobytes()
-    presses = [detector.process(pcm[n : n + 2 * size]) for n in range(0, len(pcm), 2 * size)]
-    return [press for press in presses if press is not None]
+    frames = [pcm[n : n + 2 * size] for n in range(0, len(pcm), 2 * size)]
+    presses = [press for frame in frames if (press := detector.process(frame)) is not None]
+    assert [(each.digit, each.duration_ms) for each in watch(frames, rate)] == [
+        (each.digit, each.duration_ms) for each in presses
+    ]
+    return presses
+
+
+def watch(frames: list[bytes], rate: int) -> list[TonePress]:
+    presses: list[TonePress] = []
+    tone_watch, ear = ToneWatch(), ToneEar(rate, presses.append)
+    for number, frame in enumerate(frames):
+        tone_watch.note(ear, frame)
+        tone_watch.tick(number * 0.02)
+    tone_watch.judge()
+    return presses
 
 
 def keys(presses: list[TonePress]) -> str:
