@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 
-from ringback.rtp.jitter_buffer import MAX_SEQUENCE_AHEAD, Empty, Frame, JitterBuffer, Lost
+from ringback.rtp.jitter_buffer import MAX_SEQUENCE_AHEAD, JitterBuffer
 from ringback.rtp.packet import RtpPacket
+from ringback.rtp.playout import Empty, Frame, Lost
 from ringback_fuzz.targets import require
 
 STEP = struct.Struct("!BbbBH")

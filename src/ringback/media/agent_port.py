@@ -137,8 +137,9 @@ class BridgePort:
     Beyond that contract: ``listening`` (an ear that does not want audio costs nothing),
     ``play_at`` for audio that comes at another rate than the declared one, and
     ``set_sample_rate``. A port without a rate of its own (``None``) has the native one, whatever
-    it becomes; ``on_native_rate`` is called after it changed. ``take``, ``discard``, ``hear``,
-    ``set_native_rate`` and ``spoke`` are the bridge's side.
+    it becomes; ``on_native_rate`` is called after it changed. ``on_queued``, called after each
+    ``play``, ``take``, ``take_whole``, ``discard``, ``hear``, ``set_native_rate`` and ``spoke`` are
+    the bridge's side.
     """
 
     def __init__(
@@ -154,9 +155,12 @@ class BridgePort:
         if sample_rate is not None and sample_rate <= 0:
             raise ValueError(f"a sample rate of {sample_rate} Hz is none")
         self.ear = ear
-        self.listening = listening
+        self._listening = listening
         self.native_rate = native_rate
         self.on_native_rate: Callable[[], None] | None = None
+        self.on_queued: Callable[[], None] | None = None
+        self.say_now: Callable[[bytes], bool] | None = None
+        self.on_listening: Callable[[], None] | None = None
         self.spoke = -1
         """Where this tick's frame is among what is said; negative when there is none."""
         self._follows = sample_rate is None
@@ -180,6 +184,42 @@ class BridgePort:
         return self._sample_rate
 
     @property
+    def listening(self) -> bool:
+        return self._listening
+
+    @listening.setter
+    def listening(self, listening: bool) -> None:
+        self._listening = listening
+        if self.on_listening is not None:
+            self.on_listening()
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait."""
+        return self._queue.queued
+
+    def pass_on(self, pcm: bytes) -> bool:
+        """``play`` for a whole frame that can go out right now; ``False``: it cannot."""
+        if (
+            self.say_now is None
+            or len(pcm) != self._frame_bytes
+            or self._queue.queued
+            or self._marks
+            or self._input is not None
+            or self._sample_rate != self.native_rate
+            or not self.say_now(pcm)
+        ):
+            return False
+        self._queue.position += len(pcm)
+        self._played += len(pcm)
+        return True
+
+    @property
+    def straight_ear(self) -> Callable[[bytes], None] | None:
+        """Who hears what comes at the native rate, without going through ``hear``."""
+        return self.ear.on_audio if self._listening and self._output is None else None
+
+    @property
     def played_ms(self) -> int:
         return self._milliseconds(self._played)
 
@@ -193,6 +233,8 @@ class BridgePort:
         if sample_rate != self._sample_rate:
             self._sample_rate = sample_rate
             self._output = _frame_resampler(self.native_rate, sample_rate)
+            if self.on_listening is not None:
+                self.on_listening()
 
     def play(self, pcm: bytes) -> None:
         """Queue ``pcm`` (s16le mono at ``sample_rate``).
@@ -226,11 +268,13 @@ class BridgePort:
             if self._input is not None:
                 self._flush_input()
             self._queue.push(pcm)
-            return
-        if self._input is None or self._input.from_hz != sample_rate:
-            self._flush_input()
-            self._input = Resampler(sample_rate, self.native_rate)
-        self._queue.push(self._input.process(pcm))
+        else:
+            if self._input is None or self._input.from_hz != sample_rate:
+                self._flush_input()
+                self._input = Resampler(sample_rate, self.native_rate)
+            self._queue.push(self._input.process(pcm))
+        if self.on_queued is not None:
+            self.on_queued()
 
     def clear(self) -> int:
         self._input = None
@@ -283,6 +327,17 @@ class BridgePort:
             self._fire_marks()
         if len(frame) < self._frame_bytes:
             frame += bytes(self._frame_bytes - len(frame))
+        return frame
+
+    def take_whole(self) -> bytes | None:
+        """The next frame, if all of it is there."""
+        queue = self._queue
+        if queue.queued < self._frame_bytes:
+            return None
+        frame = queue.take(self._frame_bytes)
+        self._played += len(frame)
+        if self._marks:
+            self._fire_marks()
         return frame
 
     def set_native_rate(self, native_rate: int) -> None:

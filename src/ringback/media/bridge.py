@@ -7,19 +7,25 @@ stays with its own bridge.
 
 All frames here are 20 ms of PCM s16le mono at the highest rate that a person in the conference
 has. With one leg and one agent, or whenever only one of the others speaks, bytes are passed through
-untouched; numbers are only added when there are two frames to add.
+untouched; numbers are only added when there are two frames to add. As long as there is nothing to
+mix, nobody waits for the tick either (``straight_line``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from ringback.audio.mix import Mix
 from ringback.core.errors import LimitReached
 from ringback.media.agent_port import SAMPLE_BYTES, BridgePort
+from ringback.media.express import Inlet
 from ringback.media.metrics import MediaCounters
+from ringback.media.pacer import Slot
 from ringback.media.plane import FRAME_MS
 from ringback.media.port import AgentEar
+from ringback.media.straight_line import StraightLine
+from ringback.media.tape import Recorder, Tape
 
 MAX_PARTICIPANTS = 33
 """Calls in one conference: the one that the others come into, and 32 more."""
@@ -37,22 +43,30 @@ class Leg(Protocol):
         ...
 
     def skip(self, frames: int) -> None:
-        """``frames`` ticks never happened: let their time pass."""
+        """``frames`` of what the person is to hear are left out: let their time pass."""
         ...
 
     def set_sample_rate(self, sample_rate: int) -> None:
         """From now on frames have ``sample_rate`` (Hz), both ways."""
         ...
 
+    def hand_over(
+        self,
+        listener: Callable[[bytes | None], None] | None,
+        ear: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """Give what comes from the person to ``listener`` as soon as it is there; ``None``: to who
+        ``read``s, as at first. A frame that needs nothing done to it may go to ``ear`` instead."""
+        ...
 
-class Recorder(Protocol):
-    """Where a copy of both sides goes, one call per tick."""
+    @property
+    def inlet(self) -> Inlet:
+        """While it is open, frames are coming and ``flow`` may wait."""
+        ...
 
-    def write(self, caller: bytes | None, agent: bytes | None) -> None: ...
-
-    def skip(self, frames: int) -> None: ...
-
-    def set_sample_rate(self, sample_rate: int) -> None: ...
+    def flow(self, now: float, frames: int) -> None:
+        """``frames`` ticks have passed: instead of ``read``, while frames are handed over."""
+        ...
 
 
 class HoldMusic(Protocol):
@@ -74,11 +88,17 @@ class AudioBridge:
 
     def __init__(self, sample_rate: int, counters: MediaCounters) -> None:
         _check(sample_rate)
-        self.talking = False
-        self.held = False
-        self.on_hold = False
+        self._talking = False
+        self._held = False
+        self._on_hold = False
+        self.line: StraightLine | None = None
+        """What moves this bridge's frames while there is nothing to mix."""
         self.music: HoldMusic | None = None
-        self._recorder: Recorder | None = None
+        self._tape: Tape | None = None
+        self._ahead = 0
+        """Frames that the person was given before their time, and which are held back now."""
+        self.pace = Slot().add(_untold)
+        """This call's place on the clock."""
         self._counters = counters
         self._native_rate = sample_rate
         self._sample_rate = sample_rate
@@ -91,6 +111,54 @@ class AudioBridge:
         self._spoke = -1
 
     # ---- one call ---------------------------------------------------------------------------
+
+    @property
+    def talking(self) -> bool:
+        return self._talking
+
+    @talking.setter
+    def talking(self, talking: bool) -> None:
+        self._talking = talking
+        if self.line is not None:
+            self.line.talking = talking
+
+    @property
+    def held(self) -> bool:
+        return self._held
+
+    @held.setter
+    def held(self, held: bool) -> None:
+        self._held = held
+        self.arrange()
+
+    @property
+    def on_hold(self) -> bool:
+        return self._on_hold
+
+    @on_hold.setter
+    def on_hold(self, on_hold: bool) -> None:
+        self._on_hold = on_hold
+        self.arrange()
+
+    def arrange(self) -> None:
+        """Draw a straight line while there is nobody to mix, and no more than that."""
+        self._end_line()
+        simple = self._members == (self,) and len(self._ports) < 2
+        if simple and self._leg is not None and not self.away:
+            self.line = StraightLine(
+                self._leg,
+                self._ports[0] if self._ports else None,
+                self._tape,
+                self._silence,
+                self.pace,
+                talking=self._talking,
+                ahead=self._ahead,
+            )
+
+    def _end_line(self) -> None:
+        if self.line is not None:
+            self._ahead = self.line.end()
+            self.line = None
 
     @property
     def sample_rate(self) -> int:
@@ -120,9 +188,11 @@ class AudioBridge:
 
         Raises ``ValueError`` for a rate at which 20 ms are no whole samples.
         """
+        self._end_line()
         self._leg = leg
         if leg is not None:
             leg.set_sample_rate(self._sample_rate)
+        self.arrange()
         if native_rate is not None:
             self.set_native_rate(native_rate)
 
@@ -136,7 +206,8 @@ class AudioBridge:
 
     def record(self, recorder: Recorder | None) -> None:
         """Copy both sides to ``recorder``, whose rate must be the present one."""
-        self._recorder = recorder
+        self._tape = None if recorder is None else Tape(recorder)
+        self.arrange()
 
     def attach(
         self, ear: AgentEar, sample_rate: int | None, *, listening: bool = True
@@ -152,6 +223,8 @@ class AudioBridge:
             listening=listening,
         )
         self._ports = (*self._ports, port)
+        port.on_listening = self.arrange
+        self.arrange()
         return port
 
     def dtmf(self, digit: str, duration_ms: int) -> None:
@@ -165,7 +238,7 @@ class AudioBridge:
         for member in self._members[1:]:
             member.part()
         self.detach_agents()
-        self._leg = None
+        self.set_leg(None)
 
     def detach_agents(self) -> None:
         """Detach every port and tell its ear."""
@@ -174,6 +247,7 @@ class AudioBridge:
 
     def _remove_port(self, port: BridgePort) -> None:
         self._ports = tuple(each for each in self._ports if each is not port)
+        self.arrange()
 
     # ---- conference -------------------------------------------------------------------------
 
@@ -205,7 +279,9 @@ class AudioBridge:
         for member in coming:
             member._members = ()
             member._host = host
+            member.arrange()
         host._members = (*host._members, *coming)
+        host.arrange()
         host._tune()
 
     def part(self) -> None:
@@ -216,6 +292,8 @@ class AudioBridge:
         host._members = tuple(each for each in host._members if each is not self)
         self._members = (self,)
         self._host = self
+        host.arrange()
+        self.arrange()
         host._tune()
         self._tune()
 
@@ -231,15 +309,20 @@ class AudioBridge:
         self._silence = _silence(rate)
         if self._leg is not None:
             self._leg.set_sample_rate(rate)
-        if self._recorder is not None:
-            self._recorder.set_sample_rate(rate)
+        if self._tape is not None:
+            self._tape.set_sample_rate(rate)
         for port in self._ports:
             port.set_native_rate(rate)
+        self.arrange()
 
     # ---- the tick ---------------------------------------------------------------------------
 
     def tick(self, now: float, skipped: int = 0) -> None:
         """Move 20 ms of everything that this bridge is the host of."""
+        if self.line is not None:
+            self.pace.slot.owed[self.pace.index] += 1 + skipped
+            self.line.tick(now, skipped)
+            return
         members = self._members
         if skipped:
             for member in members:
@@ -280,26 +363,32 @@ class AudioBridge:
         if self.held or self.on_hold:
             if self.on_hold and not self.held and self.music is not None:
                 heard = self.music.take(self._sample_rate)
-            if self._leg is not None:
-                self._leg.write(heard, now)
+            self._let_hear(heard, now)
             heard = None
         else:
             heard = mix.without(spoke)
             if spoke >= 0:
                 said = frames[spoke]
-            if self._leg is not None:
-                self._leg.write(heard, now)
-        if self._recorder is not None:
-            self._recorder.write(said, heard)
+            self._let_hear(heard, now)
+        if self._tape is not None:
+            self._tape.said(said)
+            self._tape.heard(heard)
+            self._tape.tick()
         for port in self._ports:
             if port.listening:
                 port.hear(mix.without(port.spoke) or self._silence)
 
+    def _let_hear(self, frame: bytes | None, now: float) -> None:
+        if self._ahead:
+            self._ahead -= 1
+        elif self._leg is not None:
+            self._leg.write(frame, now)
+
     def _skip(self, frames: int) -> None:
         if self._leg is not None:
             self._leg.skip(frames)
-        if self._recorder is not None:
-            self._recorder.skip(frames)
+        if self._tape is not None:
+            self._tape.skip(frames)
 
 
 def _anybody_hears(members: tuple[AudioBridge, ...]) -> bool:
@@ -309,6 +398,10 @@ def _anybody_hears(members: tuple[AudioBridge, ...]) -> bool:
             return True
     agents = sum(len(member.ports) for member in members)
     return agents > 1 and not all(member.held for member in members)
+
+
+def _untold(now: float, unseen: int) -> None:
+    pass
 
 
 def _check(sample_rate: int) -> None:

@@ -196,6 +196,13 @@ class SourceLatch:
         self._follow(ssrc, now)
         return Verdict.NEW_SOURCE
 
+    def heard(self, address: Address, ssrc: int, now: float) -> bool:
+        """As ``judge`` for the usual packet, of the settled source; ``False``: ask ``judge``."""
+        if ssrc != self._ssrc or self._ssrc_open or address != self._source:
+            return False
+        self._heard_at = now
+        return True
+
     def _claim(self, address: Address) -> Claim:
         if address == self._previous and self._previous is not None:
             return Claim.SIGNALLED

@@ -82,6 +82,7 @@ class LocalMediaPlane:
             release=ports.release,
             dtls=self._dtls,
         )
+        ticker.each_round(self._environment.tones.tick)
         self._sessions: dict[str, MediaSession] = {}
         self._closed_counters = MediaCounters()
         self._listeners: list[Callable[[MediaEvent], None]] = []
@@ -137,7 +138,7 @@ class LocalMediaPlane:
         session = MediaSession(request, sockets, _identity(), self._environment, self._closed)
         self._sessions[request.session_id] = session
         try:
-            await session.open()
+            session.open()
         except OSError as error:
             await session.close()
             raise Unavailable(f"The RTP ports do not work: {error}", code="no_rtp_port") from error

@@ -69,6 +69,10 @@ class MediaCounters:
     """Files of music on hold that could not be played; the node's own tune played instead."""
 
     def add(self, other: MediaCounters) -> None:
-        for field in fields(self):
-            name = field.name
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _NAMES:
+            more = getattr(other, name)
+            if more:
+                setattr(self, name, getattr(self, name) + more)
+
+
+_NAMES = tuple(field.name for field in fields(MediaCounters))

@@ -2,7 +2,7 @@
 
 Sessions are spread over slots of a frame, so that a hundred calls do not all wake in the same
 millisecond. The schedule is absolute (frame *n* of slot *k* is due at ``origin + n * 20 ms + k *
-2 ms``): an event loop that wakes late delays that one frame and never the ones after it.
+4 ms``): an event loop that wakes late delays that one frame and never the ones after it.
 
 ``Pacer`` is pure and is driven by hand in tests; ``PacerLoop`` arms one event loop timer for it.
 """
@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
 
 from ringback.core.clock import Clock
 from ringback.media.plane import FRAME_MS
@@ -21,28 +24,132 @@ from ringback.media.plane import FRAME_MS
 logger = logging.getLogger(__name__)
 
 FRAME_SECONDS = FRAME_MS / 1000
-SLOTS = 10
+SLOTS = 5
 TIMER_SLACK_SECONDS = 0.001
 """uvloop's timers have whole milliseconds: a slot due sooner than this is run now, not spun for."""
+STEADY_SECONDS = 0.03
+"""After that much silence a stream is not steady any more."""
+DOZE_FRAMES = 25
+"""The longest that a session is left alone."""
+ROOM = 64
+"""Sessions that a slot has room for at first."""
 MAX_CATCH_UP_FRAMES = 3
 """After a stall this many frames are made up for in one go; the rest is skipped and counted."""
 
 _SLOT_SECONDS = FRAME_SECONDS / SLOTS
 
 Tick = Callable[[float, int], None]
-"""``tick(now, skipped)``: play one frame; ``skipped`` frames before it were never ticked."""
+"""``tick(now, unseen)``: play one frame; ``unseen`` frames before it were not ticked, because the
+process was too far behind or the session dozed."""
 
 
 class Subscription:
-    """One session's place on the clock."""
+    """One session's place on the clock. Its figures are in its slot's columns at ``index``."""
 
-    __slots__ = ("active", "error_logged", "slot", "tick")
+    __slots__ = ("active", "error_logged", "index", "slot", "tick")
 
-    def __init__(self, tick: Tick, slot: int) -> None:
+    def __init__(self, tick: Tick, slot: Slot, index: int) -> None:
         self.tick = tick
         self.slot = slot
+        self.index = index
         self.active = True
         self.error_logged = False
+
+    def doze(self, dozes: bool) -> None:
+        """Whether this session is left alone while it is on time in both directions."""
+        self.slot.awake[self.index] = not dozes
+
+
+class Slot:
+    """Sessions that are ticked together.
+
+    What decides whether one has to be ticked at all lies in columns, one row a session, so that the
+    question costs one look at all of them: ``awake`` (1: at every frame), ``owed`` (frames that are
+    due to its person, one more with every frame) and ``heard`` (when its person was heard last).
+    A dozing session is ticked when something is owed, when nothing was heard for a while, and now
+    and then.
+    """
+
+    __slots__ = (
+        "_awake",
+        "_heard",
+        "_owed",
+        "awake",
+        "frame",
+        "heard",
+        "members",
+        "offset",
+        "owed",
+        "seen",
+    )
+
+    def __init__(self, offset: float = 0.0) -> None:
+        self.offset = offset
+        self.members: list[Subscription] = []
+        self.frame = 0
+        self.awake = array("b")
+        self.owed = array("q")
+        self.heard = array("d")
+        self.seen = array("q")
+        """The frame of the last tick."""
+        self._make_room()
+
+    def _make_room(self) -> None:
+        room = max(ROOM, len(self.awake))
+        self.awake = self.awake + array("b", bytes(room))
+        self.owed = self.owed + array("q", bytes(8 * room))
+        self.heard = self.heard + array("d", bytes(8 * room))
+        self.seen = self.seen + array("q", bytes(8 * room))
+        self._awake = np.frombuffer(self.awake, np.int8)
+        self._owed = np.frombuffer(self.owed, np.int64)
+        self._heard = np.frombuffer(self.heard, np.float64)
+
+    def add(self, tick: Tick) -> Subscription:
+        index = len(self.members)
+        if index == len(self.awake):
+            self._make_room()
+        self.awake[index] = 1
+        self.owed[index] = 0
+        self.heard[index] = 0.0
+        self.seen[index] = self.frame
+        self.members.append(Subscription(tick, self, index))
+        return self.members[index]
+
+    def remove(self, subscription: Subscription) -> None:
+        """The last one takes the place of the one that leaves, which gets a slot of its own."""
+        index, last = subscription.index, self.members.pop()
+        if last is not subscription:
+            for column in (self.awake, self.owed, self.seen):
+                column[index] = column[last.index]
+            self.heard[index] = self.heard[last.index]
+            last.index = index
+            self.members[index] = last
+        subscription.active = False
+        alone = Slot()
+        alone.members.append(subscription)
+        subscription.slot, subscription.index = alone, 0
+
+    def run(self, now: float, frames: int, failed: Callable[[Subscription], None]) -> int:
+        """``frames`` have passed: tick who has to be; how many that were."""
+        self.frame += frames
+        count = len(self.members)
+        owed = self._owed[:count]
+        owed += frames
+        due = (owed > 0) | (self._heard[:count] < now - STEADY_SECONDS)
+        due |= self._awake[:count] != 0
+        due[self.frame % DOZE_FRAMES :: DOZE_FRAMES] = True
+        members, seen, frame = self.members, self.seen, self.frame
+        ticked = [members[index] for index in due.nonzero()[0].tolist()]
+        for subscription in ticked:
+            if subscription.active:
+                index = subscription.index
+                unseen = frame - seen[index] - 1
+                seen[index] = frame
+                try:
+                    subscription.tick(now, unseen)
+                except Exception:
+                    failed(subscription)
+        return len(ticked)
 
 
 class Ticker(Protocol):
@@ -51,6 +158,10 @@ class Ticker(Protocol):
     def add(self, tick: Tick) -> Subscription: ...
 
     def remove(self, subscription: Subscription) -> None: ...
+
+    def each_round(self, work: Callable[[float], None]) -> None:
+        """Call ``work(now)`` after the ticks of each slot, while there are any."""
+        ...
 
 
 @dataclass(slots=True)
@@ -65,22 +176,12 @@ class PacerCounters:
     """Ticks that raised; the session goes on with its next frame."""
 
 
-class _Slot:
-    __slots__ = ("frame", "members", "offset", "skipped")
-
-    def __init__(self, offset: float) -> None:
-        self.offset = offset
-        self.members: list[Subscription] = []
-        self.frame = 0
-        self.skipped = 0
-
-
 class Pacer:
     """The schedule. ``run_due(now)`` ticks what is due; ``next_due()`` says when to come back."""
 
     def __init__(self, origin: float) -> None:
         self._origin = origin
-        self._slots = [_Slot(index * _SLOT_SECONDS) for index in range(SLOTS)]
+        self._slots = [Slot(index * _SLOT_SECONDS) for index in range(SLOTS)]
         self.counters = PacerCounters()
 
     def __len__(self) -> int:
@@ -88,21 +189,15 @@ class Pacer:
 
     def add(self, tick: Tick, now: float) -> Subscription:
         """Join the least loaded slot; the first tick is the slot's next one."""
-        index = min(range(SLOTS), key=lambda i: len(self._slots[i].members))
-        slot = self._slots[index]
+        slot = min(self._slots, key=lambda slot: len(slot.members))
         if not slot.members:
-            slot.frame = max(0, int((now - self._origin - slot.offset) / FRAME_SECONDS) + 1)
-        subscription = Subscription(tick, index)
-        slot.members.append(subscription)
-        return subscription
+            slot.frame = max(0, int((now - self._origin - slot.offset) / FRAME_SECONDS))
+        return slot.add(tick)
 
     def remove(self, subscription: Subscription) -> None:
         """Leave the clock. Twice is once, and it may happen inside a tick."""
         if subscription.active:
-            subscription.active = False
-            slot = self._slots[subscription.slot]
-            # A new list: the one being iterated by a running tick must not shift.
-            slot.members = [member for member in slot.members if member is not subscription]
+            subscription.slot.remove(subscription)
 
     def next_due(self) -> float | None:
         """When the next slot with a session is due (monotonic seconds), ``None`` without any."""
@@ -117,28 +212,16 @@ class Pacer:
                 return
             self._run(slot, now)
 
-    def _due(self, slot: _Slot) -> float:
-        return self._origin + slot.offset + slot.frame * FRAME_SECONDS
+    def _due(self, slot: Slot) -> float:
+        return self._origin + slot.offset + (slot.frame + 1) * FRAME_SECONDS
 
-    def _run(self, slot: _Slot, now: float) -> None:
+    def _run(self, slot: Slot, now: float) -> None:
         behind = int((now - self._due(slot)) / FRAME_SECONDS)
         if behind:
             self.counters.overruns += 1
-        if behind > MAX_CATCH_UP_FRAMES:
-            give_up = behind - MAX_CATCH_UP_FRAMES
-            slot.frame += give_up
-            slot.skipped += give_up
-            self.counters.skipped += give_up
-        slot.frame += 1
-        skipped, slot.skipped = slot.skipped, 0
-        for subscription in slot.members:
-            if not subscription.active:
-                continue
-            self.counters.frames += 1
-            try:
-                subscription.tick(now, skipped)
-            except Exception:
-                self._failed(subscription)
+        give_up = max(0, behind - MAX_CATCH_UP_FRAMES)
+        self.counters.skipped += give_up
+        self.counters.frames += slot.run(now, 1 + give_up, self._failed)
 
     def _failed(self, subscription: Subscription) -> None:
         self.counters.errors += 1
@@ -156,6 +239,7 @@ class PacerLoop:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = 0.0
         self._running = False
+        self._each_round: list[Callable[[float], None]] = []
 
     @property
     def counters(self) -> PacerCounters:
@@ -175,6 +259,10 @@ class PacerLoop:
         if not self._running and not len(self._pacer):
             self._arm()
 
+    def each_round(self, work: Callable[[float], None]) -> None:
+        """``work`` must not raise."""
+        self._each_round.append(work)
+
     def _arm(self) -> None:
         due = self._pacer.next_due()
         if self._timer is not None:
@@ -191,7 +279,10 @@ class PacerLoop:
         self._timer = None
         self._running = True
         try:
-            self._pacer.run_due(self._clock.monotonic() + TIMER_SLACK_SECONDS)
+            now = self._clock.monotonic() + TIMER_SLACK_SECONDS
+            self._pacer.run_due(now)
+            for work in self._each_round:
+                work(now)
         finally:
             self._running = False
         self._arm()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ringback.audio import codec as codecs
+from ringback.audio.tone_watch import ToneWatch
 from ringback.core.clock import Clock
 from ringback.core.end_reason import EndReason
 from ringback.media.dtls import DtlsIdentity
@@ -46,6 +47,7 @@ class PhoneLeg:
         clock: Clock,
         random: Callable[[], float],
         dtls: DtlsIdentity | None = None,
+        tones: ToneWatch | None = None,
     ) -> None:
         self.sockets = sockets
         self.owner = owner
@@ -67,16 +69,22 @@ class PhoneLeg:
             on_dtmf=self._event_received,
             random=random,
             on_inband=self._tone_received,
+            tones=tones,
+            send_plain=self._endpoint.send_plain,
         )
         self.rtp.latch.policy = self._endpoint.policy
+        self.inlet = self.rtp.inlet
+        self.write = self.rtp.write
 
-    async def open(self) -> None:
+    def open(self) -> None:
         """Raises ``OSError``; ``close`` cleans up then too."""
-        await self._endpoint.open(self.rtp.on_rtp, self.rtp.on_rtcp, self.rtp.latch.verified)
+        self._endpoint.open(
+            self.rtp.on_rtp, self.rtp.on_rtcp, self.rtp.latch.verified, self.rtp.inlet
+        )
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop; the sockets are whoever's gave them."""
-        await self._endpoint.close()
+        self._endpoint.close()
 
     # ---- what was agreed on -----------------------------------------------------------------
 
@@ -100,6 +108,21 @@ class PhoneLeg:
 
     def read(self, now: float) -> bytes | None:
         frame = self.rtp.read(now)
+        self._watch_concealing()
+        return frame
+
+    def hand_over(
+        self,
+        listener: Callable[[bytes | None], None] | None,
+        ear: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self.rtp.hand_over(listener, ear)
+
+    def flow(self, now: float, frames: int) -> None:
+        self.rtp.flow(now, frames)
+        self._watch_concealing()
+
+    def _watch_concealing(self) -> None:
         concealed = self.counters.frames_concealed
         if concealed != self._concealed:
             self._concealed = concealed
@@ -107,10 +130,6 @@ class PhoneLeg:
             self._concealing = True
         elif self._concealing:
             self._concealing = False
-        return frame
-
-    def write(self, frame: bytes | None, now: float) -> None:
-        self.rtp.write(frame, now)
 
     def skip(self, frames: int) -> None:
         self.rtp.skip(frames)
@@ -154,6 +173,7 @@ class PhoneLeg:
 
     def count(self) -> MediaCounters:
         """The counters with what the receiver keeps for itself."""
+        self.rtp.settle()
         receiver = self.rtp.receiver
         self.counters.packets_lost = receiver.statistics.packets_lost
         self.counters.packets_duplicate = receiver.statistics.packets_duplicate

@@ -9,7 +9,7 @@ jitter buffer while the old one is played out.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -18,13 +18,15 @@ from ringback.audio.comfort_noise import ComfortNoise, described_level
 from ringback.audio.level import is_quiet
 from ringback.audio.plc import FADE_END_MS, Concealer
 from ringback.audio.resample import FrameResampler, Resampler
+from ringback.media.express import Inlet
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import FRAME_MS
 from ringback.rtp.dtmf import DtmfEvent
 from ringback.rtp.dtmf_types import DtmfPayloadTypes
 from ringback.rtp.errors import EventError
-from ringback.rtp.jitter_buffer import Empty, Frame, JitterBuffer, JitterBufferCounters, Lost
-from ringback.rtp.packet import RtpPacket
+from ringback.rtp.jitter_buffer import JitterBuffer
+from ringback.rtp.packet import HEADER_SIZE, RtpPacket
+from ringback.rtp.playout import Empty, Frame, JitterBufferCounters, Lost
 from ringback.rtp.statistics import ReceiverStatistics
 
 COMFORT_NOISE = 13
@@ -39,10 +41,17 @@ DECODER_FADE_FRAMES = 50
 that it has learned between the rare packets of a pause (Opus DTX: one in 400 ms)."""
 
 
-class RtpReceiver:
-    """Packets that the latch let through go into ``receive``; ``read`` gives one frame a tick.
+MAX_LEAD = 3
+"""Frames that a listener may be ahead of the clock before quiet ones are left out."""
+MAX_LOUD_LEAD = 25
+"""The same for any frame."""
 
-    ``sample_rate`` (Hz) is that of the frames.
+
+class RtpReceiver:
+    """Packets that the latch let through go into ``receive``. What becomes of them ``read`` gives,
+    a frame a tick, or, where they are handed over, a listener gets as it comes: then ``tick`` keeps
+    the listener on our clock, with frames made up for what did not come. ``sample_rate`` (Hz) is
+    that of the frames.
     """
 
     def __init__(self, sample_rate: int, counters: MediaCounters) -> None:
@@ -67,6 +76,15 @@ class RtpReceiver:
         self._other_clock: tuple[RtpPacket, float] | None = None
         self._before = JitterBufferCounters()
         self.statistics = ReceiverStatistics(self._clock_rate)
+        self._listener: Callable[[bytes | None], None] | None = None
+        self._lead = 0
+        """Frames that the listener got, less the ticks that there were."""
+        self._made_up = 0
+        """Frames since the last one that came."""
+        self._resting = True
+        """Nothing comes because there is nothing: a pause, or before the first packet."""
+        self.last_went_through = False
+        """Whether the last packet waited for nothing and kept nothing waiting."""
         self._set_codec_rate(8000)
 
     @property
@@ -141,10 +159,15 @@ class RtpReceiver:
         codec = self._codecs.get(packet.payload_type)
         if codec is not None:
             self._take_audio(packet, codec, now)
-            return None
-        if packet.payload_type in self._comfort_noise_types:
+        elif packet.payload_type in self._comfort_noise_types:
             self._jitter_buffer.add(packet, now)
-            return None
+        else:
+            return self._take_event(packet, now)
+        if self._listener is not None:
+            self._release(now)
+        return None
+
+    def _take_event(self, packet: RtpPacket, now: float) -> DtmfEvent | None:
         self._jitter_buffer.pass_over(packet)
         try:
             return self._dtmf.receive(packet, now)
@@ -286,6 +309,167 @@ class RtpReceiver:
             return True
         self._peeked = (packet, pcm)
         return is_quiet(pcm)
+
+    # ---- handing over -----------------------------------------------------------------------
+
+    def hand_over(self, listener: Callable[[bytes | None], None] | None) -> None:
+        """Give each frame to ``listener`` as soon as it is there, ``None`` for silence, and let
+        ``tick`` be called instead of ``read``. Without a listener it is as it was before."""
+        if listener is None and self._listener is not None:
+            self._jitter_buffer.hold_back()
+        self._listener = listener
+        self._peeked = None
+        self._lead = 0
+
+    def receive_next(
+        self,
+        payload_type: int,
+        sequence: int,
+        timestamp: int,
+        ssrc: int,
+        payload: bytes,
+        now: float,
+    ) -> bool:
+        """As ``receive`` for the usual packet of a stream that is handed over: audio of the same
+        codec, right after the last one. ``False``, and nothing happened, where it is not that."""
+        codec = self._codec
+        if (
+            codec is None
+            or self._listener is None
+            or self._waiting
+            or self._codecs.get(payload_type) is not codec
+            or not self.statistics.receive_next(sequence, timestamp, len(payload), now)
+        ):
+            return False
+        self._counters.packets_received += 1
+        try:
+            samples = codec.duration(payload)
+            self.last_went_through = self._jitter_buffer.pass_through(
+                sequence, timestamp, samples, now
+            )
+            if self.last_went_through:
+                self._hand_on(self._concealer.good(codec.decode(payload)))
+                return True
+        except ValueError:
+            self._counters.dropped_malformed += 1
+            return True
+        self._take_audio(RtpPacket(payload_type, sequence, timestamp, ssrc, payload), codec, now)
+        self._release(now)
+        return True
+
+    def open_inlet(self, inlet: Inlet, payload: bytes, timestamp: int, now: float) -> None:
+        """Let packets like this one, which was handed over as a frame of its own, take the short
+        way from now on."""
+        codec = self._codec
+        if codec is None or self._pcm or self._resampler is not None or self._lead >= MAX_LEAD:
+            return
+        units = codec.duration(payload)
+        if units * self._codec_rate * 2 != self._frame_bytes * codec.clock_rate:
+            return
+        inlet.units = units
+        inlet.timestamp = timestamp + units & 0xFFFFFFFF
+        inlet.decode = codec.decode
+        inlet.remember = self._concealer.remember
+        inlet.arrivals = [now]
+        inlet.size = HEADER_SIZE + len(payload)
+
+    def settle(self, inlet: Inlet) -> None:
+        """Take over what took the short way since the last time."""
+        arrivals = inlet.arrivals
+        count = len(arrivals) - 1
+        last = inlet.timestamp - inlet.units & 0xFFFFFFFF
+        self._counters.packets_received += count
+        self.statistics.receive_run(arrivals, last, inlet.units, inlet.size - HEADER_SIZE)
+        self._jitter_buffer.pass_run(arrivals, inlet.units)
+        self._lead += count
+
+    @property
+    def ahead(self) -> bool:
+        """The listener got so much more than there was time for that some has to be left out."""
+        return self._lead >= MAX_LEAD
+
+    def pass_time(self, frames: int) -> None:
+        """``frames`` of 20 ms have passed; ``tick`` sees to what that asks for."""
+        self._lead -= frames
+
+    def tick(self, now: float) -> None:
+        """Hand over, or make up, what is due by now."""
+        if self._jitter_buffer or self._waiting:
+            self._release(now)
+        if self._lead < 0:
+            self._make_up_leeway()
+
+    def _release(self, now: float) -> None:
+        """Hand over what is there in order, and what will not come."""
+        while True:
+            item = self._waiting.popleft() if self._waiting else self._jitter_buffer.pop_early(now)
+            if isinstance(item, Frame):
+                before = len(self._pcm)
+                self._play(item)
+                self._something_came()
+                if self._lead >= MAX_LEAD and self._may_leave_out(self._pcm[before:]):
+                    self._pcm = self._pcm[:before]
+                self._cut()
+            elif isinstance(item, Empty):
+                return
+            elif self._made_up:
+                self._made_up -= 1
+            else:
+                self._counters.frames_concealed += 1
+                samples = item.samples * self._codec_rate // self._clock_rate
+                self._pcm += self._make_up(samples, item.following)
+                self._cut()
+
+    def _hand_on(self, pcm: bytes) -> None:
+        """What one packet of audio brought."""
+        self._in_pause = False
+        self._something_came()
+        if self._lead >= MAX_LEAD and self._may_leave_out(pcm):
+            return
+        if not self._pcm and self._resampler is None and len(pcm) == self._frame_bytes:
+            self._give(pcm)
+        else:
+            self._pcm += pcm
+            self._cut()
+
+    def _something_came(self) -> None:
+        self._resting = self._in_pause
+        self._idle_frames = 0
+        self._made_up = 0
+
+    def _may_leave_out(self, pcm: bytes) -> bool:
+        """So that the listener does not fall behind what is said."""
+        if self._lead < MAX_LOUD_LEAD and not is_quiet(pcm):
+            return False
+        self._jitter_buffer.counters.shrunk += 1
+        return True
+
+    def _cut(self) -> None:
+        while len(self._pcm) >= self._frame_bytes:
+            frame = self._pcm[: self._frame_bytes]
+            self._pcm = self._pcm[self._frame_bytes :]
+            self._give(frame if self._resampler is None else self._resampler.process(frame))
+
+    def _give(self, frame: bytes | None) -> None:
+        self._lead += 1
+        if self._listener is not None:
+            self._listener(frame)
+
+    def _make_up_leeway(self) -> None:
+        """In a pause the listener is on time; else what comes late is waited for a little."""
+        while self._lead < 0 and (self._resting or self._is_overdue()):
+            if self._fill():
+                self._resting = self._in_pause
+                self._made_up += 1
+                self._cut()
+            else:
+                self._resting = True
+                self._give(self._silent_frame())
+
+    def _is_overdue(self) -> bool:
+        """A frame less is not noticed where it is quiet: there we wait shorter."""
+        late_by = -self._lead - self._jitter_buffer.target_frames
+        return late_by > 0 or (late_by == 0 and is_quiet(self._concealer.last))
 
     # ---- rates ------------------------------------------------------------------------------
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from ringback.audio.codec import Codec
 from ringback.audio.resample import FrameResampler
+from ringback.media.express import Outlet
+from ringback.media.latch import Address
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import FRAME_MS
 from ringback.rtp.dtmf import DtmfPacket, DtmfSender
@@ -90,6 +95,45 @@ class RtpSender:
         self._resampler = None
         if self._codec is not None and self._codec.sample_rate != self._sample_rate:
             self._resampler = FrameResampler(self._sample_rate, self._codec.sample_rate)
+
+    def open_outlet(self, send: Callable[[bytes, Address], None], target: Address) -> Outlet | None:
+        """The short way for whole frames of audio to ``target``, until ``settle``; ``None`` while
+        there is anything special about them."""
+        codec = self._codec
+        if (
+            codec is None
+            or not self._whole_frames
+            or self._resampler is not None
+            or self._marker
+            or (self._dtmf is not None and self._dtmf.busy)
+        ):
+            return None
+        outlet = Outlet(
+            send,
+            target,
+            codec.encode,
+            partial(codec.silence, self._frame_samples),
+            self._payload_type,
+            self._packetizer.ssrc,
+            self._frame_units,
+        )
+        outlet.sequence = self._packetizer.sequence
+        outlet.timestamp = self._packetizer.timestamp
+        return outlet
+
+    def settle(self, outlet: Outlet) -> None:
+        """Take over what took the short way since the last time."""
+        self._packetizer.sequence = outlet.sequence
+        self._packetizer.timestamp = outlet.timestamp
+        self._counters.packets_sent += outlet.run
+        self.statistics.packets_sent += outlet.run
+        self.statistics.octets_sent += outlet.octets
+        outlet.run = outlet.octets = 0
+
+    def say_nothing(self) -> None:
+        """A frame of which the codec has nothing to send (DTX)."""
+        self._marker = True
+        self._packetizer.skip(self._frame_units)
 
     def expect_loss(self, percent: int) -> None:
         """What the peer's reports say: the codec may protect what it sends."""

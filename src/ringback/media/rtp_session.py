@@ -11,26 +11,35 @@ from dataclasses import dataclass
 
 from ringback.audio import codec as codecs
 from ringback.audio.codec import Codec
-from ringback.audio.dtmf_detector import DtmfDetector
+from ringback.audio.dtmf_detector import TonePress
+from ringback.audio.tone_watch import ToneEar, ToneWatch, suspects
 from ringback.core.errors import InvalidRequest
-from ringback.media.latch import Address, RtcpLatch, SourceLatch, Verdict, is_usable
+from ringback.media.express import Inlet, Outlet
+from ringback.media.latch import Address, SourceLatch, Verdict
 from ringback.media.metrics import MediaCounters
-from ringback.media.plane import NegotiatedAudio
+from ringback.media.pacer import STEADY_SECONDS
+from ringback.media.plane import FRAME_MS, NegotiatedAudio
+from ringback.media.rtcp_side import RtcpSide, Send
 from ringback.media.rtp_receiver import RtpReceiver
 from ringback.media.rtp_sender import RtpSender
 from ringback.media.tone_keys import ToneKeys
 from ringback.rtp.dtmf import DtmfEvent
-from ringback.rtp.errors import PacketError, RtcpError
-from ringback.rtp.packet import Datagram, RtpPacket, RtpPacketizer, classify
-from ringback.rtp.reporting import ReportScheduler, RtcpReporter
-from ringback.rtp.rtcp import ReceiverReport, RtcpPacket, SenderReport, parse_compound
+from ringback.rtp.errors import PacketError
+from ringback.rtp.packet import (
+    HEADER,
+    HEADER_SIZE,
+    PLAIN_HEADER,
+    Datagram,
+    RtpPacket,
+    RtpPacketizer,
+    classify,
+)
+from ringback.rtp.reporting import RtcpReporter
 
 STATIC_CODECS = {0: "PCMU", 8: "PCMA"}
 """Payload types that mean the same everywhere (RFC 3551): taken even if only the other one was
 negotiated, because some gateways change over without asking."""
 DTMF_METHODS = ("auto", "rtp", "inband")
-
-Send = Callable[[bytes, Address], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,10 @@ class RtpSession:
         on_dtmf: Callable[[DtmfEvent], None],
         random: Callable[[], float],
         on_inband: Callable[[DtmfEvent], None] | None = None,
+        tones: ToneWatch | None = None,
+        send_plain: Send | None = None,
     ) -> None:
+        """``send_plain`` is ``send_rtp`` for what is known to need no protection."""
         self.receiver = RtpReceiver(sample_rate, counters)
         self.sender = RtpSender(
             RtpPacketizer(identity.ssrc, identity.sequence, identity.timestamp),
@@ -73,20 +85,33 @@ class RtpSession:
         """When the peer last showed that it is there (monotonic seconds): audio, keys, or RTCP,
         which is all that comes in a long pause of a peer that sends no silence."""
         self.on_inband = on_inband
-        self._identity = identity
         self._sample_rate = sample_rate
         self._counters = counters
         self._send_rtp = send_rtp
-        self._send_rtcp = send_rtcp
+        self._send_plain = send_plain or send_rtp
+        self.inlet = Inlet()
+        """Takes what comes on the RTP port, if whoever brings it can tell it to."""
+        self._outlet: Outlet | None = None
+        self._ticks = 0
         self._on_dtmf = on_dtmf
-        self._random = random
         self._audio: NegotiatedAudio | None = None
         self._encoder: Codec | None = None
-        self._detector: DtmfDetector | None = None
+        self._tone_watch = tones
+        self._ear: ToneEar | None = None
+        self._silence = b""
+        self._listener: Callable[[bytes | None], None] | None = None
+        self._straight_ear: Callable[[bytes], None] | None = None
         self._tones = ToneKeys()
-        self._rtcp_latch = RtcpLatch()
-        self._scheduler: ReportScheduler | None = None
-        self._reporter: RtcpReporter | None = None
+        self._rtcp = RtcpSide(
+            RtcpReporter(
+                identity.ssrc, identity.cname, self.receiver.statistics, self.sender.statistics
+            ),
+            self.latch,
+            counters,
+            send_rtp=send_rtp,
+            send_rtcp=send_rtcp,
+            random=random,
+        )
 
     # ---- negotiation ------------------------------------------------------------------------
 
@@ -96,32 +121,33 @@ class RtpSession:
 
     @property
     def round_trip_ms(self) -> float | None:
-        if self._reporter is None or self._reporter.round_trip is None:
-            return None
-        return self._reporter.round_trip * 1000
+        round_trip = self._rtcp.reporter.round_trip
+        return None if round_trip is None else round_trip * 1000
 
     @property
     def remote_packets_lost(self) -> int | None:
         """Of ours, as the peer reports; ``None``: it has not."""
-        return None if self._reporter is None else self._reporter.remote_packets_lost
+        return self._rtcp.reporter.remote_packets_lost
 
     @property
     def remote_jitter_ms(self) -> float | None:
-        if self._reporter is None or self._encoder is None:
+        if self._encoder is None:
             return None
-        jitter = self._reporter.remote_jitter(self._encoder.clock_rate)
+        jitter = self._rtcp.reporter.remote_jitter(self._encoder.clock_rate)
         return None if jitter is None else jitter * 1000
 
     def set_sample_rate(self, sample_rate: int) -> None:
         """The bridge runs at another rate (Hz) from the next frame on, both ways."""
+        self._shut()
         self._sample_rate = sample_rate
-        self._detector = None
+        self._ear = None
         self.receiver.set_sample_rate(sample_rate)
         self.sender.set_sample_rate(sample_rate)
 
     def negotiate(self, audio: NegotiatedAudio, now: float) -> None:
         """Take over what offer and answer agreed on. Raises ``InvalidRequest`` (code
         ``unknown_codec``) and changes nothing when a codec is not built in."""
+        self._shut()
         before = self._audio
         encoder, decoders = _codecs_of(audio)
         event_rates = _event_rates(audio, encoder.clock_rate)
@@ -136,32 +162,25 @@ class RtpSession:
         )
         if before is None or _receives(before) != _receives(audio):
             self.receiver.configure(decoders, event_rates, audio.comfort_noise_payload_type)
-        if self._reporter is None:
-            self._reporter = RtcpReporter(
-                self._identity.ssrc,
-                self._identity.cname,
-                self.receiver.statistics,
-                self.sender.statistics,
-            )
         resumed = before is not None and audio.receive and not before.receive
         self.latch.negotiate(
             (audio.remote.host, audio.remote.port),
             reopen=resumed,
             authenticated=audio.security is not None,
         )
-        if self.latch.source is None:
-            rtcp = audio.remote_rtcp
-            self._rtcp_latch.open(None if rtcp is None else (rtcp.host, rtcp.port))
+        self._rtcp.negotiate(audio, now)
         self._audio = audio
         if before is None or resumed:
             self.last_heard = now
-        if self._scheduler is None:
-            self._scheduler = ReportScheduler(self._random, now)
 
     # ---- the wire ---------------------------------------------------------------------------
 
     def on_rtp(self, data: bytes, address: Address, now: float) -> None:
         """A datagram on the RTP port."""
+        if self.inlet.open:
+            self._shut()
+        if self._listener is not None and self._on_usual_packet(data, address, now):
+            return
         kind = classify(data)
         if kind is Datagram.RTP:
             self._on_packet(data, address, now)
@@ -169,6 +188,46 @@ class RtpSession:
             self.on_rtcp(data, address, now)
         else:
             self._counters.dropped_not_rtp += 1
+
+    def _on_usual_packet(self, data: bytes, address: Address, now: float) -> bool:
+        """The next packet of a stream that is handed over, with a plain header: nearly all are."""
+        if len(data) <= HEADER_SIZE or data[0] != PLAIN_HEADER:
+            return False
+        _, second, sequence, timestamp, ssrc = HEADER.unpack_from(data)
+        audio = self._audio
+        if audio is None or not audio.receive or not self.latch.heard(address, ssrc, now):
+            return False
+        self.last_heard = now
+        payload = data[HEADER_SIZE:]
+        if not self.receiver.receive_next(second & 0x7F, sequence, timestamp, ssrc, payload, now):
+            return False
+        if audio.security is None and self.receiver.last_went_through:
+            inlet = self.inlet
+            inlet.head = PLAIN_HEADER << 8 | second & 0x7F
+            inlet.address, inlet.ssrc, inlet.sequence = address, ssrc, sequence + 1 & 0xFFFF
+            inlet.hear = self._straight_ear or self._listener or self._hand_on
+            inlet.watch = self._note_tones if self._listens else None
+            self.receiver.open_inlet(inlet, payload, timestamp, now)
+        return True
+
+    def settle(self) -> None:
+        """Account for what took the short ways."""
+        inlet, outlet = self.inlet, self._outlet
+        if len(inlet.arrivals) > 1:
+            self.receiver.settle(inlet)
+            self.last_heard = inlet.arrivals[-1]
+            self.latch.heard(inlet.address, inlet.ssrc, self.last_heard)
+            inlet.arrivals = inlet.arrivals[-1:]
+        if outlet is not None and outlet.run:
+            self.sender.settle(outlet)
+        ticks, self._ticks = self._ticks, 0
+        self.receiver.pass_time(ticks)
+
+    def _shut(self) -> None:
+        """Everything takes the long way from here on."""
+        self.settle()
+        self.inlet.shut()
+        self._outlet = None
 
     def _on_packet(self, data: bytes, address: Address, now: float) -> None:
         counters = self._counters
@@ -203,34 +262,53 @@ class RtpSession:
 
     def on_rtcp(self, data: bytes, address: Address, now: float) -> None:
         """A datagram on the RTCP port (or RTCP on the RTP port, with rtcp-mux)."""
-        if self._reporter is None or not self._rtcp_latch.accepts(address, self.latch.send_to):
-            self._counters.dropped_wrong_source += 1
-            return
-        try:
-            packets = parse_compound(data, reduced_size=True)
-        except RtcpError:
-            self._counters.dropped_malformed += 1
-            return
-        self._counters.rtcp_received += 1
-        self._rtcp_latch.follow(address)
-        if self._scheduler is not None:
-            self._scheduler.received(len(data))
-        self._reporter.receive(packets, now)
-        lost = self._reporter.remote_fraction_lost
+        self.settle()
+        alive = self._rtcp.receive(data, address, now)
+        lost = self._rtcp.reporter.remote_fraction_lost
         if lost is not None:
             self.sender.expect_loss(round(lost * 100))
-        if self._audio is not None and self._audio.receive and self._is_alive(packets):
+        if alive and self._audio is not None and self._audio.receive:
             self.last_heard = now
 
-    def _is_alive(self, packets: list[RtcpPacket]) -> bool:
-        """Whether a report is from the source that we hear, or from a peer never heard."""
-        ssrc = self.latch.ssrc
-        return any(
-            isinstance(packet, SenderReport | ReceiverReport) and ssrc in (None, packet.ssrc)
-            for packet in packets
-        )
-
     # ---- the bridge -------------------------------------------------------------------------
+
+    def hand_over(
+        self,
+        listener: Callable[[bytes | None], None] | None,
+        ear: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """Give each frame to ``listener`` as soon as it is there, instead of to who ``read``s, or
+        to ``ear`` if it is as usual."""
+        self._shut()
+        self._straight_ear = ear
+        if listener is None:
+            self.receiver.hand_over(None)
+        elif self._listener is None:
+            self.receiver.hand_over(self._hand_on)
+        self._listener = listener
+
+    @property
+    def _listens(self) -> bool:
+        """For keys in tones."""
+        return self.on_inband is not None and not self.receiver.heard_events
+
+    def _hand_on(self, frame: bytes | None) -> None:
+        if self._listens:
+            self._listen(frame)
+        if self._listener is not None:
+            self._listener(frame)
+
+    def flow(self, now: float, frames: int = 1) -> None:
+        """``frames`` of 20 ms have passed: instead of ``read``, where frames are handed over."""
+        self._ticks += frames
+        self.settle()
+        inlet = self.inlet
+        if inlet.open and (now - inlet.arrivals[-1] > STEADY_SECONDS or self.receiver.ahead):
+            self._shut()
+        event = self.receiver.poll_dtmf(now)
+        if event is not None:
+            self._key(event)
+        self.receiver.tick(now)
 
     def read(self, now: float) -> bytes | None:
         event = self.receiver.poll_dtmf(now)
@@ -238,18 +316,35 @@ class RtpSession:
             self._key(event)
         frame = self.receiver.read(now)
         if self.on_inband is not None and not self.receiver.heard_events:
-            self._listen(frame, self.on_inband)
+            self._listen(frame)
         return frame
 
-    def _listen(self, frame: bytes | None, tell: Callable[[DtmfEvent], None]) -> None:
-        detector = self._detector
-        if detector is None:
-            detector = self._detector = DtmfDetector(self._sample_rate)
-        key = detector.process(frame)
-        if key is not None:
-            tell(DtmfEvent(key.digit, key.duration_ms))
+    def _note_tones(self, frame: bytes) -> None:
+        if self._ear is None or self._tone_watch is None:
+            self._listen(frame)
+        else:
+            self._tone_watch.note(self._ear, frame)
+
+    def _listen(self, frame: bytes | None) -> None:
+        ear = self._ear
+        if ear is None:
+            ear = self._ear = ToneEar(self._sample_rate, self._tone_heard)
+            self._silence = bytes(self._sample_rate * FRAME_MS // 1000 * 2)
+        if self._tone_watch is not None:
+            self._tone_watch.note(ear, frame or self._silence)
+        else:
+            ear.hear(frame or self._silence, suspects([frame])[0] if frame else False)
+
+    def _tone_heard(self, key: TonePress) -> None:
+        if self.on_inband is not None:
+            self.on_inband(DtmfEvent(key.digit, key.duration_ms))
 
     def write(self, frame: bytes | None, now: float) -> None:
+        if self._outlet is not None:
+            if not self._outlet.write(frame):
+                self._shut_outlet()
+                self.sender.say_nothing()
+            return
         audio = self._audio
         if audio is None:
             return
@@ -262,8 +357,16 @@ class RtpSession:
         for packet in self.sender.tick(frame):
             self._counters.packets_sent += 1
             self._send_rtp(packet, target)
+        if audio.security is None and self._listener is not None and not self._tones.busy:
+            self._outlet = self.sender.open_outlet(self._send_plain, target)
+
+    def _shut_outlet(self) -> None:
+        if self._outlet is not None:
+            self.sender.settle(self._outlet)
+            self._outlet = None
 
     def skip(self, frames: int) -> None:
+        self._shut_outlet()
         self.sender.pass_time(frames)
 
     # ---- keys -------------------------------------------------------------------------------
@@ -282,6 +385,7 @@ class RtpSession:
                 code="invalid_method",
                 field="method",
             )
+        self._shut_outlet()
         events = self.sender.sends_dtmf
         if method == "rtp" and not events:
             raise InvalidRequest(
@@ -305,41 +409,15 @@ class RtpSession:
 
     def tick(self, now: float, unix_seconds: Callable[[], float]) -> None:
         """Send a report when one is due."""
-        scheduler = self._scheduler
-        if scheduler is not None and self._reporter is not None and scheduler.due(now):
-            report = self._reporter.report(now, unix_seconds(), self.sender.timestamp)
-            self._send_report(report)
-            scheduler.sent(len(report), now)
+        if self._rtcp.is_due(now):
+            self.settle()
+            self._rtcp.report(now, unix_seconds(), self.sender.timestamp)
 
     def leave(self, now: float, unix_seconds: float) -> None:
         """Say goodbye; nothing is sent after that."""
-        if self._audio is not None and self._reporter is not None:
-            self._send_report(self._reporter.goodbye(now, unix_seconds, self.sender.timestamp))
+        self._shut()
+        self._rtcp.leave(now, unix_seconds, self.sender.timestamp)
         self._audio = None
-        self._reporter = None
-
-    def _send_report(self, report: bytes) -> None:
-        audio = self._audio
-        if audio is None:
-            return
-        if audio.rtcp_mux:
-            target, send = self.latch.send_to, self._send_rtp
-        else:
-            target, send = self._rtcp_target(audio), self._send_rtcp
-        if target is not None and is_usable(target):
-            self._counters.rtcp_sent += 1
-            send(report, target)
-
-    def _rtcp_target(self, audio: NegotiatedAudio) -> Address | None:
-        """Where it came from, else what the SDP says, else the port after the real source's."""
-        if self._rtcp_latch.source is not None:
-            return self._rtcp_latch.source
-        source = self.latch.send_to
-        if source is None:
-            return None
-        if audio.remote_rtcp is not None and source[0] == audio.remote.host:
-            return audio.remote_rtcp.host, audio.remote_rtcp.port
-        return source[0], source[1] + 1
 
 
 def _receives(audio: NegotiatedAudio) -> object:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from ringback.core.clock import Clock
 from ringback.media.dtls import DtlsIdentity
+from ringback.media.express import Inlet
 from ringback.media.latch import Address, AddressPolicy
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import NegotiatedAudio
@@ -47,6 +48,7 @@ class SecureEndpoint:
             on_failed=lambda why: self.on_failed(why),
             on_verified=lambda address, now: self._on_verified(address, now),
         )
+        self.send_plain = self._endpoint.post_rtp
         self.send_rtp = self._protection.send_rtp
         self.send_rtcp = self._protection.send_rtcp
         self.tick = self._protection.tick
@@ -61,19 +63,30 @@ class SecureEndpoint:
         """``none``, or the SRTP suite that protects the audio."""
         return self._protection.suite
 
-    async def open(self, on_rtp: Receive, on_rtcp: Receive, on_verified: Verified) -> None:
-        """Start receiving. Raises ``OSError``; ``close`` cleans up then too."""
+    def open(
+        self,
+        on_rtp: Receive,
+        on_rtcp: Receive,
+        on_verified: Verified,
+        inlet: Inlet | None = None,
+    ) -> None:
+        """Start receiving, by way of ``inlet`` if there is one. Raises ``OSError``; ``close``
+        cleans up then too."""
         self._on_rtp, self._on_rtcp, self._on_verified = on_rtp, on_rtcp, on_verified
-        await self._endpoint.open(self._protection.on_rtp, self._protection.on_rtcp)
+        receive = self._protection.on_rtp
+        if inlet is not None:
+            inlet.otherwise = receive
+            receive = inlet.on_rtp
+        self._endpoint.open(receive, self._protection.on_rtcp)
 
     def negotiate(self, audio: NegotiatedAudio, now: float) -> None:
         """Protect the media as ``audio.security`` says from now on: before the leg sends anything
         under the new terms. Raises ``InvalidRequest`` and changes nothing."""
         self._protection.negotiate(audio, now)
 
-    async def close(self) -> None:
-        """Stop; returns when the event loop has let go of both sockets. Twice is once."""
-        await self._endpoint.close()
+    def close(self) -> None:
+        """Nothing is received or sent after that. Twice is once."""
+        self._endpoint.close()
 
 
 def address_policy(sockets: RtpSockets) -> AddressPolicy:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ringback.audio.tone_watch import ToneWatch
 from ringback.core.clock import Clock
 from ringback.media.agents import CALL_IS_OVER, SessionAgents
 from ringback.media.bridge import AudioBridge
@@ -38,6 +39,10 @@ from ringback.net.rtp_ports import RtpSockets
 logger = logging.getLogger(__name__)
 
 
+CHORE_SECONDS = 0.03
+"""From one look at reports, handshakes and silence to the next, at least."""
+
+
 @dataclass(frozen=True, slots=True)
 class MediaEnvironment:
     """What all sessions of a plane share. ``random`` gives numbers from 0 up to 1; ``release``
@@ -51,6 +56,7 @@ class MediaEnvironment:
     random: Callable[[], float]
     emit: Callable[[MediaEvent], None]
     release: Callable[[RtpSockets], None]
+    tones: ToneWatch = field(default_factory=ToneWatch)
     dtls: DtlsIdentity | None = None
 
 
@@ -81,23 +87,26 @@ class MediaSession:
             clock=self._clock,
             random=environment.random,
             dtls=environment.dtls,
+            tones=environment.tones,
         )
         self._bridge.set_leg(self._leg)
         self.agents = SessionAgents(
             self.session_id, self, self._bridge, self._counters, environment.emit
         )
         self._subscription = environment.ticker.add(self._tick)
+        self._bridge.pace = self._subscription
+        self._bridge.arrange()
         self._recording: Recording | None = None
         self._activated_at: float | None = None
         self._listening_since = 0.0
         self._timed_out = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._next_chores = 0.0
         self._closing: asyncio.Task[SessionReport] | None = None
 
-    async def open(self) -> None:
+    def open(self) -> None:
         """Raises ``OSError``; ``close`` cleans up then too."""
         if self._leg is not None:
-            await self._leg.open()
+            self._leg.open()
 
     # ---- commands ---------------------------------------------------------------------------
 
@@ -177,7 +186,7 @@ class MediaSession:
         if retired is not None:
             retired.leave()
             self._counters.add(retired.count())
-            self._spawn(self._retire(retired))
+            self._retire(retired)
 
     def _follow_codec(self, leg: PhoneLeg) -> None:
         rate = leg.native_rate
@@ -243,11 +252,19 @@ class MediaSession:
 
     # ---- the tick ---------------------------------------------------------------------------
 
-    def _tick(self, now: float, skipped: int) -> None:
-        self._counters.ticks_skipped += skipped
+    def _tick(self, now: float, unseen: int) -> None:
         bridge = self._bridge
-        if bridge.host is bridge:
-            bridge.tick(now, skipped)
+        if bridge.line is not None:
+            bridge.line.tick(now, unseen)
+        else:
+            self._counters.ticks_skipped += unseen
+            if bridge.host is bridge:
+                bridge.tick(now, unseen)
+        if now >= self._next_chores:
+            self._next_chores = now + CHORE_SECONDS
+            self._do_chores(now)
+
+    def _do_chores(self, now: float) -> None:
         leg = self._leg
         if leg is not None:
             leg.tick(now)
@@ -271,13 +288,13 @@ class MediaSession:
         report = self.report()
         self.agents.detach(CALL_IS_OVER)
         self._bridge.close()
-        endings: list[Awaitable[object]] = [self.agents.close(), *self._tasks]
+        endings: list[Awaitable[object]] = [self.agents.close()]
         if self._recording is not None:
             endings.append(self._recording.close())
         leg = self._leg
         if leg is not None:
             leg.leave()
-            endings.append(self._retire(leg))
+            self._retire(leg)
         for result in await asyncio.gather(*endings, return_exceptions=True):
             if isinstance(result, Exception):
                 logger.error("a part of a call did not close cleanly", exc_info=result)
@@ -286,12 +303,10 @@ class MediaSession:
         self._on_closed(self, report)
         return report
 
-    async def _retire(self, leg: PhoneLeg) -> None:
+    def _retire(self, leg: PhoneLeg) -> None:
         """Close a leg that said goodbye, and give its ports back."""
-        try:
-            await leg.close()
-        finally:
-            self._environment.release(leg.sockets)
+        leg.close()
+        self._environment.release(leg.sockets)
 
     def report(self) -> SessionReport:
         """The figures so far: counts of every leg that there was, the rest of the present one."""
@@ -317,8 +332,3 @@ class MediaSession:
         if self._leg is not None:
             total.add(self._leg.count())
         return total
-
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

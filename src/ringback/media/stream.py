@@ -19,6 +19,7 @@ from ringback.core.errors import RingbackError
 from ringback.media import stream_messages as messages
 from ringback.media.agent_port import BridgePort
 from ringback.media.metrics import MediaCounters
+from ringback.media.outbox import running_outbox
 
 MAX_MESSAGE_BYTES = max(messages.MAX_AUDIO_BYTES, messages.MAX_TEXT_BYTES)
 MAX_FRAME_BYTES = 4 * 1024 * 1024
@@ -33,6 +34,7 @@ PING_SECONDS = 20.0
 CLOSE_SECONDS = 1.0
 """How long a peer has to answer a close frame before the connection is cut."""
 
+BINARY = WSMsgType.BINARY
 NO_STATUS = 1005
 ABNORMAL = 1006
 
@@ -68,6 +70,7 @@ class CallStream(WSListener):
         self._close_received: int | None = None
         self._cut: asyncio.TimerHandle | None = None
         self._closed = asyncio.Event()
+        self._outbox = running_outbox()
 
     # ---- the connection ---------------------------------------------------------------------
 
@@ -93,6 +96,17 @@ class CallStream(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
+        port = self._port
+        if (
+            kind == BINARY
+            and port is not None
+            and frame.fin
+            and self._fragment_type is None
+            and self._close_sent is None
+            and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
+            and port.pass_on(frame.get_payload_as_bytes())
+        ):
+            return
         if kind == WSMsgType.CLOSE:
             self._on_close(transport, frame)
         elif self._close_sent is not None or kind == WSMsgType.PONG:
@@ -229,7 +243,7 @@ class CallStream(WSListener):
                 messages.audio_message(frame, self._port.sample_rate, self._host.elapsed_ms)
             )
         else:
-            transport.send(WSMsgType.BINARY, frame)
+            self._outbox.post(transport.send, BINARY, frame)
 
     def on_dtmf(self, digit: str, duration_ms: int) -> None:
         self.send_json({"type": "dtmf", "digit": digit, "duration_ms": duration_ms})
@@ -251,4 +265,5 @@ class CallStream(WSListener):
             self._counters.stream_slow_closed += 1
             self.close(WSCloseCode.TRY_AGAIN_LATER, "events are not being read")
         else:
+            self._outbox.flush()
             self._transport.send(WSMsgType.TEXT, text)

@@ -19,17 +19,20 @@ most of the recent packets (``jitter_estimate``). From that follows:
 - nothing of the smallest delay is left: a quiet frame waits for a frame's time (``Empty``), so that
   a sender whose clock is slower than ours is followed in the pauses of speech.
 
+A listener who needs no even pace (an agent) takes packets as they come, in order: ``pass_through``
+and ``pop_early``. The delay is then that of holes alone.
+
 A new SSRC, a timestamp jump or a sequence jump joins the new numbering to the end of the old one
 (resync): what was buffered is still played, what follows is a new talkspurt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from ringback.rtp.jitter_estimate import DelayEstimator
 from ringback.rtp.packet import RtpPacket
+from ringback.rtp.playout import EMPTY, Empty, Frame, JitterBufferCounters, Lost
 from ringback.rtp.serial import sequence_delta, timestamp_delta
 
 MAX_SEQUENCE_AHEAD = 3000
@@ -48,6 +51,9 @@ SHRINK_QUIET_EVERY = 0.06
 SHRINK_LOUD_EVERY = 0.5
 """Seconds from one frame left out to the next."""
 
+HOLE_PATIENCE = 0.01
+"""Seconds that a packet out of order may come later when nothing else is kept waiting."""
+
 STRETCH_EVERY = 0.06
 """Seconds from one quiet frame that waits to the next."""
 
@@ -57,58 +63,6 @@ _PRECISION = 0.001
 _CONFIRMATION_GAP = 3
 _HISTORY = 128
 _HISTORY_MASK = (1 << _HISTORY) - 1
-
-
-@dataclass(slots=True)
-class Frame:
-    """One packet whose time has come. ``samples`` is its length in clock units, told by the
-    timestamps; the rest is the packet's own."""
-
-    payload: bytes
-    payload_type: int
-    timestamp: int
-    samples: int
-    sequence: int
-    marker: bool
-
-
-@dataclass(slots=True)
-class Lost:
-    """A packet that will not come in time: conceal ``samples`` (clock units). ``following`` is
-    the packet right after it, if that is there: it may repeat what was lost."""
-
-    timestamp: int
-    samples: int
-    following: RtpPacket | None = None
-
-
-@dataclass(slots=True)
-class Empty:
-    """Nothing to play now: conceal, or fill one tick. No time passes in the stream."""
-
-
-EMPTY = Empty()
-
-
-@dataclass(slots=True)
-class JitterBufferCounters:
-    """In packets, over the life of the buffer."""
-
-    received: int = 0
-    played: int = 0
-    lost: int = 0
-    late: int = 0
-    duplicate: int = 0
-    overflow: int = 0
-    """The oldest, thrown away because ``max_frames`` were held."""
-    stray: int = 0
-    """Single packets from outside the numbering, thrown away."""
-    shrunk: int = 0
-    """Left out to shorten the delay."""
-    stretched: int = 0
-    """Waits in a pause, to lengthen it."""
-    underruns: int = 0
-    resyncs: int = 0
 
 
 class JitterBuffer:
@@ -133,7 +87,8 @@ class JitterBuffer:
         # A position is a sequence number and a time is a timestamp, both unwrapped and carried
         # on over resyncs. A slot is time, length and packet, or none that is audio.
         self._slots: dict[int, tuple[int, int, RtpPacket | None]] = {}
-        self._newest: RtpPacket | None = None
+        self._ssrc: int | None = None
+        self._newest_timestamp = 0
         self._newest_sequence = 0
         self._newest_position = -1
         self._newest_time = 0
@@ -170,19 +125,23 @@ class JitterBuffer:
         """How much is wanted in the buffer at the time of a pop."""
         return self._estimator.target_frames * self._frame_seconds * 1000
 
+    @property
+    def target_frames(self) -> int:
+        """``target_ms`` in frames."""
+        return self._estimator.target_frames
+
     # ---- in ---------------------------------------------------------------------------------
 
     def add(self, packet: RtpPacket, now: float, samples: int = 0) -> None:
         """Take a packet that arrived at ``now``. ``samples`` is its length in clock units if the
         caller can tell; without, timestamps will. Never raises, whatever the packet says."""
         self.counters.received += 1
-        newest = self._newest
-        if newest is None:
+        if self._ssrc is None:
             self._declare(samples)
             self._splice(packet, now)
             return
         ahead = sequence_delta(packet.sequence, self._newest_sequence)
-        if packet.ssrc != newest.ssrc or not (-MAX_SEQUENCE_BEHIND <= ahead <= MAX_SEQUENCE_AHEAD):
+        if packet.ssrc != self._ssrc or not (-MAX_SEQUENCE_BEHIND <= ahead <= MAX_SEQUENCE_AHEAD):
             self._doubt(packet, now, samples)
             return
         if self._candidate is not None:
@@ -190,7 +149,7 @@ class JitterBuffer:
             self.counters.stray += 1
         if ahead > 0:
             self._declare(samples)
-        step = timestamp_delta(packet.timestamp, newest.timestamp)
+        step = timestamp_delta(packet.timestamp, self._newest_timestamp)
         if abs(step / self._rate - now + self._newest_arrival) <= MAX_TIMESTAMP_JUMP:
             self._place(packet, self._newest_position + ahead, self._newest_time + step, now)
         elif ahead > 0:
@@ -200,11 +159,60 @@ class JitterBuffer:
         else:
             self.counters.late += 1
 
+    def pass_through(self, sequence: int, timestamp: int, samples: int, now: float) -> bool:
+        """Take a packet of the present source that is to be played right now, if it is the very
+        next one and nothing waits: as ``add`` and ``pop(early=True)``, without its being kept."""
+        if (
+            self._slots
+            or not self._started
+            or sequence != (self._newest_sequence + 1) & 0xFFFF
+            or samples != self._packet_samples
+            or (timestamp - self._newest_timestamp) & 0xFFFFFFFF != samples
+            or self._next_position != self._newest_position + 1
+            or now - self._newest_arrival > MAX_TIMESTAMP_JUMP
+        ):
+            return False
+        self._candidate = None
+        self.counters.received += 1
+        self.counters.played += 1
+        self._newest_sequence = sequence
+        self._newest_timestamp = timestamp
+        self._newest_position += 1
+        self._newest_arrival = now
+        self._last_step = samples
+        time = self._newest_time = self._newest_time + samples
+        self._estimator.observe(now - time / self._rate, now)
+        self._next_position += 1
+        self._next_time = time + samples
+        self._next_timestamp = timestamp + samples & 0xFFFFFFFF
+        self._history = self._history << 1 & _HISTORY_MASK | 1
+        self._starved_since = None
+        return True
+
+    def pass_run(self, arrivals: Sequence[float], samples: int) -> None:
+        """As ``pass_through`` for all but the first of ``arrivals``, packets of ``samples`` each
+        that followed each other."""
+        count = len(arrivals) - 1
+        self.counters.received += count
+        self.counters.played += count
+        time, rate, observe = self._newest_time, self._rate, self._estimator.observe
+        for arrival in arrivals[1:]:
+            time += samples
+            observe(arrival - time / rate, arrival)
+        self._newest_time = time
+        self._newest_sequence = self._newest_sequence + count & 0xFFFF
+        self._newest_timestamp = self._newest_timestamp + count * samples & 0xFFFFFFFF
+        self._newest_position += count
+        self._newest_arrival = arrivals[-1]
+        self._next_position += count
+        self._next_time = time + samples
+        self._next_timestamp = self._newest_timestamp + samples & 0xFFFFFFFF
+        self._history = (self._history << min(count, _HISTORY) | (1 << count) - 1) & _HISTORY_MASK
+
     def pass_over(self, packet: RtpPacket) -> None:
         """Note a packet of the stream that is not audio (a telephone event): its sequence number
         is not missing, and it takes no time in the audio."""
-        newest = self._newest
-        if newest is None or packet.ssrc != newest.ssrc:
+        if packet.ssrc != self._ssrc:
             return
         ahead = sequence_delta(packet.sequence, self._newest_sequence)
         position = self._newest_position + ahead
@@ -221,11 +229,7 @@ class JitterBuffer:
         if position > self._newest_position:
             if position == self._newest_position + 1:
                 self._learn_length(time - self._newest_time)
-            self._newest = packet
-            self._newest_sequence = packet.sequence
-            self._newest_position = position
-            self._newest_time = time
-            self._newest_arrival = now
+            self._note_newest(packet, position, time, now)
         elif position in self._slots or self._was_taken(position):
             self.counters.duplicate += 1
             return
@@ -236,6 +240,14 @@ class JitterBuffer:
                 return
             self._expect(position, time, packet.timestamp)
         self._store(position, time, packet)
+
+    def _note_newest(self, packet: RtpPacket, position: int, time: int, now: float) -> None:
+        self._ssrc = packet.ssrc
+        self._newest_timestamp = packet.timestamp
+        self._newest_sequence = packet.sequence
+        self._newest_position = position
+        self._newest_time = time
+        self._newest_arrival = now
 
     def _declare(self, samples: int) -> None:
         """Packets have another length from here on."""
@@ -279,16 +291,12 @@ class JitterBuffer:
         """Let ``packet`` follow on what is buffered, as if it had come undelayed."""
         position = self._newest_position + 1
         time = round((now - self._estimator.base) * self._rate)
-        if self._newest is None:
+        if self._ssrc is None:
             time = 0
             self._expect(position, time, packet.timestamp)
         else:
             self.counters.resyncs += 1
-        self._newest = packet
-        self._newest_sequence = packet.sequence
-        self._newest_position = position
-        self._newest_time = time
-        self._newest_arrival = now
+        self._note_newest(packet, position, time, now)
         self._estimator.observe(now - time / self._rate, now)
         self._store(position, time, packet)
 
@@ -334,6 +342,28 @@ class JitterBuffer:
             self.counters.played += 1
             return _frame(packet, self._take(self._next_position))
 
+    def pop_early(self, now: float) -> Frame | Lost | Empty:
+        """What is next, as soon as it is there: for a listener who paces by himself. Only a hole
+        is waited for."""
+        while self._slots:
+            slot = self._slots.get(self._next_position)
+            if slot is None:
+                missing = self._hole(now, HOLE_PATIENCE)
+                if missing is not None:
+                    return missing
+                continue
+            samples, packet = self._take(self._next_position), slot[2]
+            if packet is not None:
+                self._started = True
+                self._starved_since = None
+                self.counters.played += 1
+                return _frame(packet, samples)
+        return EMPTY
+
+    def hold_back(self) -> None:
+        """After ``pop_early``: what comes next waits for the wanted delay, as a talkspurt does."""
+        self._started = False
+
     def drain(self) -> list[Frame]:
         """All that is buffered, in order, due or not."""
         frames = []
@@ -369,8 +399,9 @@ class JitterBuffer:
         self._next_time = time
         self._next_timestamp = timestamp & 0xFFFFFFFF
 
-    def _hole(self, now: float) -> Lost | Empty | None:
-        """The next packet is not there. ``None``: moved on, look again."""
+    def _hole(self, now: float, patience: float = 0.0) -> Lost | Empty | None:
+        """The next packet is not there: wait ``patience`` (seconds) longer than usual. ``None``:
+        moved on, look again."""
         if not self._slots:
             if self._started and self._starved_since is None:
                 self._starved_since = now
@@ -382,8 +413,8 @@ class JitterBuffer:
         length = self._packet_samples
         pause = time - self._next_time > missing * length + length // 2
         late_by = now - self._estimator.base - (time if pause else self._next_time) / self._rate
-        if late_by < self._estimator.target_delay - _PRECISION:
-            if self._starved_since is None:
+        if late_by < self._estimator.target_delay + patience - _PRECISION:
+            if self._starved_since is None and not patience:
                 self._starved_since = now
             return EMPTY
         return self._give_up(missing, None if pause else time, now)

@@ -13,9 +13,9 @@ VERSION = 2
 HEADER_SIZE = 12
 MAX_CSRCS = 15
 
-_HEADER = struct.Struct("!BBHII")
+HEADER = struct.Struct("!BBHII")
 _EXTENSION_HEADER = struct.Struct("!HH")
-_PLAIN = VERSION << 6
+PLAIN_HEADER = VERSION << 6
 _PADDING = 0x20
 _EXTENSION = 0x10
 _CSRC_COUNT = 0x0F
@@ -79,8 +79,8 @@ class RtpPacket:
         """Read one datagram. Raises ``PacketError``."""
         if len(data) < HEADER_SIZE:
             raise PacketError(f"an RTP packet of {len(data)} bytes has no whole header")
-        first, second, sequence, timestamp, ssrc = _HEADER.unpack_from(data)
-        if first == _PLAIN:
+        first, second, sequence, timestamp, ssrc = HEADER.unpack_from(data)
+        if first == PLAIN_HEADER:
             return cls(second & 0x7F, sequence, timestamp, ssrc, data[HEADER_SIZE:], second > 0x7F)
         if first >> 6 != VERSION:
             raise PacketError(f"RTP version {first >> 6}, not {VERSION}")
@@ -98,7 +98,7 @@ class RtpPacket:
 
     def __bytes__(self) -> bytes:
         """Serialise. Raises ``PacketError`` for what the header cannot express."""
-        first = _PLAIN | len(self.csrcs)
+        first = PLAIN_HEADER | len(self.csrcs)
         if len(self.csrcs) > MAX_CSRCS:
             raise PacketError(f"{len(self.csrcs)} CSRCs, at most {MAX_CSRCS} fit")
         tail = struct.pack(f"!{len(self.csrcs)}I", *self.csrcs) if self.csrcs else b""
@@ -110,7 +110,7 @@ class RtpPacket:
             tail += _EXTENSION_HEADER.pack(self.extension.profile, words) + self.extension.data
         second = self.payload_type | (0x80 if self.marker else 0)
         try:
-            header = _HEADER.pack(first, second, self.sequence, self.timestamp, self.ssrc)
+            header = HEADER.pack(first, second, self.sequence, self.timestamp, self.ssrc)
         except struct.error as error:
             raise PacketError(f"a header field is out of range: {error}") from error
         return header + tail + self.payload
@@ -167,7 +167,7 @@ class RtpPacketizer:
         self.sequence = (sequence + 1) & 0xFFFF
         self.timestamp = (timestamp + samples) & 0xFFFFFFFF
         second = payload_type | 0x80 if marker else payload_type
-        return _HEADER.pack(_PLAIN, second, sequence, timestamp, self.ssrc) + payload
+        return HEADER.pack(PLAIN_HEADER, second, sequence, timestamp, self.ssrc) + payload
 
     def pack_at(
         self, timestamp: int, payload_type: int, payload: bytes, marker: bool = False
@@ -179,7 +179,7 @@ class RtpPacketizer:
         sequence = self.sequence
         self.sequence = (sequence + 1) & 0xFFFF
         second = payload_type | 0x80 if marker else payload_type
-        return _HEADER.pack(_PLAIN, second, sequence, timestamp, self.ssrc) + payload
+        return HEADER.pack(PLAIN_HEADER, second, sequence, timestamp, self.ssrc) + payload
 
     def skip(self, samples: int) -> None:
         """Let ``samples`` of time pass in which no audio is sent."""

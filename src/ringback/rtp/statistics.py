@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from ringback.rtp.packet import RtpPacket
 from ringback.rtp.serial import sequence_delta
 
@@ -69,6 +72,42 @@ class ReceiverStatistics:
         self.octets_received += len(packet.payload)
         self._update_jitter(packet.timestamp, now)
         return self._probation == 0
+
+    def receive_next(self, sequence: int, timestamp: int, octets: int, now: float) -> bool:
+        """As ``receive`` for the usual case, the packet after the last one of a source that is
+        believed; ``False``, and nothing is counted, where it is not that."""
+        if (self._highest + 1) & 0xFFFF != sequence or self._probation:
+            return False
+        self._highest += 1
+        self._recent = (self._recent << 1 | 1) & _RECENT_MASK
+        self._received += 1
+        self.packets_received += 1
+        self.octets_received += octets
+        transit = now * self._clock_rate - timestamp
+        if self._transit is not None:
+            difference = abs(transit - self._transit)
+            if difference >= 0x80000000:
+                difference = abs((difference + 0x80000000) % 0x100000000 - 0x80000000)
+            self._jitter += (difference - self._jitter) / 16
+        self._transit = transit
+        return True
+
+    def receive_run(
+        self, arrivals: Sequence[float], timestamp: int, units: int, octets: int
+    ) -> None:
+        """As ``receive_next`` for all but the first of ``arrivals``, whose packets were ``units``
+        apart and had ``octets`` of payload each; ``timestamp`` is the last one's."""
+        count = len(arrivals) - 1
+        self._highest += count
+        self._recent = (self._recent << min(count, _RECENT) | (1 << count) - 1) & _RECENT_MASK
+        self._received += count
+        self.packets_received += count
+        self.octets_received += count * octets
+        rate, jitter = self._clock_rate, self._jitter
+        for earlier, later in pairwise(arrivals):
+            jitter += (abs((later - earlier) * rate - units) - jitter) / 16
+        self._jitter = jitter
+        self._transit = arrivals[-1] * rate - timestamp
 
     def _update_sequence(self, sequence: int) -> bool:
         if self._highest < 0:

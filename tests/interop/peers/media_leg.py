@@ -119,13 +119,13 @@ class MediaLeg:
         self._tick()
 
     async def __aenter__(self) -> Self:
-        await self.endpoint.open(self._on_rtp, self._on_rtcp, lambda source, now: None)
+        self.endpoint.open(self._on_rtp, self._on_rtcp, lambda source, now: None)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        await self.endpoint.close()
+        self.endpoint.close()
         self._ports.release(self._sockets)
 
 

@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection
 from ringback.core.clock import SystemClock
 from ringback.core.errors import NotConfigured
 from ringback.media.local_plane import LocalMediaPlane
-from ringback.media.pacer import Subscription, Tick
+from ringback.media.pacer import Slot, Subscription, Tick
 from ringback.media.plane import (
     MediaEvent,
     NegotiatedAudio,
@@ -52,20 +52,37 @@ class HandTicker:
 
     def __init__(self, clock: HandClock) -> None:
         self._clock = clock
-        self.members: list[Subscription] = []
+        self.slot = Slot()
+        self._each_round: list[Callable[[float], None]] = []
 
     def add(self, tick: Tick) -> Subscription:
-        self.members.append(Subscription(tick, 0))
-        return self.members[-1]
+        return self.slot.add(tick)
 
     def remove(self, subscription: Subscription) -> None:
-        self.members.remove(subscription)
+        self.slot.remove(subscription)
 
     def run(self, seconds: float) -> None:
         for _ in range(round(seconds * 50)):
             self._clock.time += 0.02
-            for member in list(self.members):
-                member.tick(self._clock.time, 0)
+            self.slot.run(self._clock.time, 1, _broken)
+            for work in self._each_round:
+                work(self._clock.time)
+
+    def each_round(self, work: Callable[[float], None]) -> None:
+        self._each_round.append(work)
+
+
+def _broken(subscription: Subscription) -> None:
+    raise AssertionError("a tick failed")
+
+
+def datagrams(sock: socket.socket) -> list[bytes]:
+    """All that has come."""
+    came = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            came.append(sock.recv(2048))
+    return came
 
 
 class FakeVoice:

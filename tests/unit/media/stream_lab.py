@@ -19,6 +19,7 @@ from ringback.media.metrics import MediaCounters
 from ringback.media.stream import CallStream
 from ringback.media.stream_messages import Json
 from ringback.media.stream_socket import duplicate_socket, serve
+from unit.media.ticked_leg import TickedLeg
 
 UPGRADE = (
     b"GET /api/call/c1/stream?api_key=k HTTP/1.1\r\n"
@@ -43,7 +44,7 @@ def level(value: int, samples: int = 160) -> bytes:
     return struct.pack(f"<{samples}h", *([value] * samples))
 
 
-class Leg:
+class Leg(TickedLeg):
     def __init__(self) -> None:
         self.says: bytes | None = None
         self.heard: list[bytes | None] = []
@@ -64,10 +65,11 @@ class Leg:
 class Host:
     """A session around a bridge that is ticked by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, talking: bool = True) -> None:
+        """Without ``talking`` all that agents say waits."""
         self.counters = MediaCounters()
         self.bridge = AudioBridge(8000, self.counters)
-        self.bridge.talking = True
+        self.bridge.talking = talking
         self.leg = Leg()
         self.bridge.set_leg(self.leg)
         self.streams: list[CallStream] = []

@@ -6,6 +6,7 @@ import pytest
 
 from ringback.media.bridge import AudioBridge
 from ringback.media.metrics import MediaCounters
+from unit.media.ticked_leg import TickedLeg
 
 FRAME = 320
 SILENCE = bytes(FRAME)
@@ -15,7 +16,7 @@ def level(value: int, samples: int = 160) -> bytes:
     return struct.pack(f"<{samples}h", *([value] * samples))
 
 
-class FakeLeg:
+class FakeLeg(TickedLeg):
     """A person who says what is put into ``says`` and remembers what it heard."""
 
     def __init__(self, *says: bytes | None) -> None:
@@ -100,8 +101,9 @@ def test_nobody_hears_themselves() -> None:
     bridge = talking_bridge()
     leg, first, second = FakeLeg(level(1)), Ear(), Ear()
     bridge.set_leg(leg)
-    bridge.attach(first, 8000).play(level(10))
-    bridge.attach(second, 8000).play(level(100))
+    ports = bridge.attach(first, 8000), bridge.attach(second, 8000)
+    ports[0].play(level(10))
+    ports[1].play(level(100))
     bridge.tick(0.0)
     assert leg.heard == [level(110)]
     assert first.heard == [level(101)]
@@ -155,8 +157,9 @@ def test_every_listener_has_its_own_rate_around_any_native_rate(native: int) -> 
     leg = FakeLeg(*[level(500, samples)] * 5)
     bridge.set_leg(leg)
     ears = {rate: Ear() for rate in (8000, 16000, 24000, 48000)}
-    for rate, ear in ears.items():
-        bridge.attach(ear, rate).play(level(20, rate // 10))
+    ports = {rate: bridge.attach(ear, rate) for rate, ear in ears.items()}
+    for rate, port in ports.items():
+        port.play(level(20, rate // 10))
     for _ in range(5):
         bridge.tick(0.0)
     for rate, ear in ears.items():
@@ -189,11 +192,13 @@ def test_on_hold_both_sides_are_cut_and_time_passes() -> None:
     bridge.set_leg(leg)
     bridge.record(tape)
     port = bridge.attach(ear, 8000)
-    port.play(level(7) + level(8) + level(9))
+    port.play(level(7))
     bridge.tick(0.0)
     bridge.held = True
+    port.play(level(8))
     bridge.tick(0.02)
     bridge.held = False
+    port.play(level(9))
     bridge.tick(0.04)
     assert leg.heard == [level(7), None, level(9)]
     assert ear.heard == [level(1), SILENCE, level(3)]
@@ -206,8 +211,9 @@ def test_the_recorder_gets_the_caller_and_the_agents_apart() -> None:
     tape = Tape()
     bridge.record(tape)
     bridge.set_leg(FakeLeg(level(3), None))
-    bridge.attach(Ear(), 8000).play(level(10))
-    bridge.attach(Ear(), 8000).play(level(20))
+    ports = [bridge.attach(Ear(), 8000) for _ in range(2)]
+    ports[0].play(level(10))
+    ports[1].play(level(20))
     bridge.tick(0.0)
     bridge.tick(0.02)
     assert tape.frames == [(level(3), level(30)), (None, None)]
@@ -219,7 +225,8 @@ def test_ticks_that_never_happened_pass_for_the_legs_and_the_recorder() -> None:
     bridge.set_leg(leg)
     bridge.record(tape)
     bridge.tick(0.0, skipped=4)
-    assert (leg.skipped, tape.skipped) == (4, 4)
+    assert leg.skipped == 4
+    assert tape.frames == [(None, None)] * 5
 
 
 def test_a_failing_ear_is_detached_and_the_others_hear_on() -> None:

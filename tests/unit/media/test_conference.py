@@ -13,6 +13,7 @@ from ringback.core.errors import LimitReached
 from ringback.media.agent_port import BridgePort
 from ringback.media.bridge import MAX_PARTICIPANTS, AudioBridge
 from ringback.media.metrics import MediaCounters
+from unit.media.ticked_leg import TickedLeg
 
 
 def level(value: int, rate: int = 8000) -> bytes:
@@ -28,7 +29,7 @@ def value(frame: bytes | None) -> int:
     return int(samples[0])
 
 
-class Person:
+class Person(TickedLeg):
     """Says one level forever; remembers the last thing heard."""
 
     def __init__(self, says: int) -> None:

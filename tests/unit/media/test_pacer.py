@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 
 import pytest
 
 from ringback.core.clock import SystemClock
 from ringback.media.pacer import (
+    DOZE_FRAMES,
     FRAME_SECONDS,
     MAX_CATCH_UP_FRAMES,
+    ROOM,
     SLOTS,
+    STEADY_SECONDS,
     Pacer,
     PacerLoop,
+    Slot,
     Subscription,
 )
 
@@ -46,14 +51,15 @@ def test_a_session_is_ticked_every_20_ms_on_an_absolute_schedule() -> None:
 def test_sessions_are_spread_over_the_slots_of_a_frame() -> None:
     pacer = Pacer(0.0)
     subscriptions = [pacer.add(Ticks(), 0.0) for _ in range(SLOTS * 3)]
-    assert sorted(each.slot for each in subscriptions) == sorted(list(range(SLOTS)) * 3)
+    assert sorted(Counter(each.slot for each in subscriptions).values()) == [3] * SLOTS
 
 
 def test_the_least_loaded_slot_gets_the_next_session() -> None:
     pacer = Pacer(0.0)
     subscriptions = [pacer.add(Ticks(), 0.0) for _ in range(SLOTS)]
-    pacer.remove(subscriptions[7])
-    assert pacer.add(Ticks(), 0.0).slot == 7
+    slot = subscriptions[3].slot
+    pacer.remove(subscriptions[3])
+    assert pacer.add(Ticks(), 0.0).slot is slot
 
 
 def test_waking_late_delays_one_frame_and_does_not_drift() -> None:
@@ -124,11 +130,11 @@ def test_a_session_that_leaves_is_ticked_no_more_even_within_the_same_slot_run()
     pacer = Pacer(0.0)
     later = Ticks()
     subscriptions: list[Subscription] = []
-    pacer.add(lambda now, skipped: pacer.remove(subscriptions[-1]), 0.0)
+    first = pacer.add(lambda now, skipped: pacer.remove(subscriptions[-1]), 0.0)
     for _ in range(SLOTS - 1):
         pacer.add(Ticks(), 0.0)
     subscriptions.append(pacer.add(later, 0.0))
-    assert subscriptions[-1].slot == 0
+    assert subscriptions[-1].slot is first.slot
     drive(pacer, 0.1)
     assert later.times == []
 
@@ -179,3 +185,55 @@ def test_a_session_that_leaves_in_its_own_tick_leaves_no_timer_behind() -> None:
         assert pacer._timer is None
 
     asyncio.run(run())
+
+
+def broken(subscription: Subscription) -> None:
+    raise AssertionError("a tick failed")
+
+
+def dozing(slot: Slot, ticks: Ticks) -> Subscription:
+    subscription = slot.add(ticks)
+    subscription.doze(True)
+    return subscription
+
+
+def run_on_time(slot: Slot, subscription: Subscription, frames: int) -> None:
+    """Somebody is heard, and the person gets all that is owed."""
+    for frame in range(frames):
+        now = 100.0 + frame * FRAME_SECONDS
+        slot.heard[subscription.index] = now
+        slot.owed[subscription.index] = -1
+        slot.run(now, 1, broken)
+
+
+def test_a_dozing_session_on_time_is_looked_at_now_and_then() -> None:
+    slot, ticks = Slot(), Ticks()
+    run_on_time(slot, dozing(slot, ticks), 100)
+    assert len(ticks.times) == 100 // DOZE_FRAMES
+    assert sum(1 + unseen for unseen in ticks.skipped) >= 100 - DOZE_FRAMES
+
+
+def test_a_dozing_session_is_ticked_when_something_is_owed_or_nothing_is_heard() -> None:
+    slot, ticks = Slot(), Ticks()
+    subscription = dozing(slot, ticks)
+    run_on_time(slot, subscription, 10)
+    before = len(ticks.times)
+    slot.heard[subscription.index] = 101.0
+    slot.owed[subscription.index] = 0
+    slot.run(101.0, 1, broken)
+    assert len(ticks.times) == before + 1
+    slot.owed[subscription.index] = -5
+    slot.run(101.0 + 2 * STEADY_SECONDS, 1, broken)
+    assert len(ticks.times) == before + 2
+
+
+def test_figures_follow_their_session_when_others_leave() -> None:
+    slot = Slot()
+    many = [slot.add(Ticks()) for _ in range(3 * ROOM)]
+    for number, subscription in enumerate(many):
+        slot.owed[subscription.index] = number
+    for subscription in many[::2]:
+        slot.remove(subscription)
+        subscription.slot.owed[subscription.index] = 99
+    assert [each.slot.owed[each.index] for each in many[1::2]] == list(range(1, 3 * ROOM, 2))
+    assert len(slot.members) == len(many[1::2])

@@ -44,7 +44,7 @@ class Leg:
         return LOCALHOST, self.sockets.port
 
     async def start(self) -> None:
-        await self.endpoint.open(self._rtp, self._rtp, self._verified)
+        self.endpoint.open(self._rtp, self._rtp, self._verified)
         self._tick()
 
     def _tick(self) -> None:
@@ -68,7 +68,7 @@ class Leg:
     async def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        await self.endpoint.close()
+        self.endpoint.close()
         self.ports.release(self.sockets)
 
 

@@ -21,6 +21,7 @@ from ringback.media.phone_leg import PhoneLeg
 from ringback.media.plane import OpenSession, VoiceSpec
 from ringback.media.session import MediaSession
 from unit.media.media_lab import LOCALHOST, Node, audio
+from unit.media.ticked_leg import TickedLeg
 
 NAMES = ("a", "b", "c", "d")
 CODECS = [name for name in ("PCMU", "PCMA", "G722", "opus") if name in codec.names()]
@@ -40,7 +41,7 @@ def said(frame: bytes | None) -> int:
     return values.pop()
 
 
-class Wire:
+class Wire(TickedLeg):
     """Stands between a leg and its network: says one bit, and notes what the person hears."""
 
     def __init__(self, leg: PhoneLeg, bit: int) -> None:
@@ -48,7 +49,7 @@ class Wire:
         self.rate = 8000
         self.heard = 0
         self._set_leg_rate = leg.set_sample_rate
-        for name in ("read", "write", "set_sample_rate"):
+        for name in ("read", "write", "set_sample_rate", "hand_over", "flow"):
             setattr(leg, name, getattr(self, name))
 
     def read(self, now: float) -> bytes | None:
@@ -125,7 +126,7 @@ class Sessions(RuleBasedStateMachine):
         assert not left
         assert self.troubles == []
         assert (len(self.plane), self.node.ports.counters.in_use) == (0, 0)
-        assert self.node.ticker.members == []
+        assert self.node.ticker.slot.members == []
 
     def _settle(self) -> None:
         async def rounds() -> None:
@@ -271,7 +272,7 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def nobody_leaks(self) -> None:
         self._settle()
-        assert len(self.plane) == len(self.calls) == len(self.node.ticker.members)
+        assert len(self.plane) == len(self.calls) == len(self.node.ticker.slot.members)
         assert self.node.ports.counters.in_use == len(self.calls)
         assert {name for name in NAMES if self.plane.report(name)} == set(self.calls)
 

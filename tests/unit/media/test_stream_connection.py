@@ -178,6 +178,7 @@ def test_a_slow_reader_loses_audio_first_and_then_the_connection(run: Run) -> No
                 host.bridge.ports[0].listening = True
                 for _ in range(20_000):
                     host.bridge.tick(0.0)
+                    stream._outbox.flush()
                 assert host.counters.stream_audio_dropped > 0
                 assert stream._backlog() <= MAX_AUDIO_BACKLOG + 2 * FRAME
                 event = json.dumps({"type": "call_transcript", "text": "x" * 1000})

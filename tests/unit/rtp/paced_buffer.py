@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ringback.rtp.jitter_buffer import Empty, Frame, JitterBuffer, Lost
+from ringback.rtp.jitter_buffer import JitterBuffer
 from ringback.rtp.packet import RtpPacket
+from ringback.rtp.playout import Empty, Frame, Lost
 
 SAMPLES = 160
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ringback.rtp.jitter_buffer import EMPTY, Frame, JitterBuffer, Lost
+from ringback.rtp.jitter_buffer import JitterBuffer
+from ringback.rtp.playout import EMPTY, Frame, Lost
 from unit.rtp.paced_buffer import at, flowing, packet, played, run
 
 # ---- start ----------------------------------------------------------------------------------

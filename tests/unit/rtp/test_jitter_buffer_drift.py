@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ringback.rtp.jitter_buffer import Empty, Frame, JitterBuffer, Lost
+from ringback.rtp.jitter_buffer import JitterBuffer
 from ringback.rtp.packet import RtpPacket
+from ringback.rtp.playout import Empty, Frame, Lost
 
 TICKS = 3600 * 50
 TRANSIT = 0.030

@@ -7,8 +7,9 @@ import itertools
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ringback.rtp.jitter_buffer import EMPTY, Frame, JitterBuffer, Lost
+from ringback.rtp.jitter_buffer import JitterBuffer
 from ringback.rtp.packet import RtpPacket
+from ringback.rtp.playout import EMPTY, Frame, Lost
 
 TICK = 0.020
 MAX_FRAMES = 10

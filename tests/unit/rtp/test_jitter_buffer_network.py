@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ringback.rtp.jitter_buffer import Empty, Frame, JitterBuffer, Lost
+from ringback.rtp.jitter_buffer import JitterBuffer
 from ringback.rtp.packet import RtpPacket
+from ringback.rtp.playout import Empty, Frame, Lost
 
 Delay = Callable[[random.Random, float], float | None]
 """The transit of a packet sent at a time (seconds since the start), ``None`` when it is lost."""

@@ -23,6 +23,7 @@ from ringback.voice.contract import (
 )
 from ringback.voice.session import SAMPLE_RATE, HostedSession, Parts
 from ringback.voice.settings import VoiceSettings
+from unit.media.ticked_leg import TickedLeg
 from unit.voice.virtual_time import pass_time
 
 FRAME = SAMPLE_RATE // 50 * 2
@@ -142,7 +143,7 @@ class ScriptedModel:
             self.open -= 1
 
 
-class Caller:
+class Caller(TickedLeg):
     """The phone leg: what it says is scripted, what it hears is kept as one bool a tick."""
 
     def __init__(self) -> None:

@@ -1,0 +1,45 @@
+"""What goes out at the end of a round of the event loop, all of it in one go.
+
+Sending right away would wake the receiver for each packet, and run the kernel's network code and
+ours in turn, each pushing the other out of the processor's caches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+Post = tuple[Callable[..., object], object, object]
+
+
+class Outbox:
+    """One of an event loop. What is posted is sent in its order."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._posts: list[Post] = []
+
+    def post(self, send: Callable[..., object], first: object, second: object) -> None:
+        """Call ``send(first, second)``, which must not raise, when this round is over."""
+        if not self._posts:
+            self._loop.call_soon(self.flush)
+        self._posts.append((send, first, second))
+
+    def flush(self) -> None:
+        """Send everything now."""
+        posts, self._posts = self._posts, []
+        for send, first, second in posts:
+            send(first, second)
+
+
+_OUTBOXES: WeakKeyDictionary[asyncio.AbstractEventLoop, Outbox] = WeakKeyDictionary()
+
+
+def running_outbox() -> Outbox:
+    """That of the running event loop."""
+    loop = asyncio.get_running_loop()
+    outbox = _OUTBOXES.get(loop)
+    if outbox is None:
+        outbox = _OUTBOXES[loop] = Outbox(loop)
+    return outbox

@@ -1,0 +1,176 @@
+"""One person and at most one agent: what either says goes to the other as soon as it comes.
+
+Nothing has to be mixed then, and an agent paces by itself, so nobody waits for a tick. Toward the
+person, whose phone plays at an even pace, time is cut into slots of 20 ms; ``owed`` counts those
+that have begun and brought nothing yet:
+
+    owed   something comes   after the next tick, with nothing to say
+    -2     it waits          -1: nothing to do
+    -1     it goes at once    0: nothing to do
+     0     it goes at once    1: silence; in the middle of speech: wait
+     1     it goes at once    2: speech is over: a pause, then silence
+
+So a frame may be a slot or two early and one late, which any jitter buffer at the far end makes up
+for, and who pushes faster than that is paced by the ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ringback.media.agent_port import BridgePort
+from ringback.media.express import Inlet
+from ringback.media.pacer import Subscription
+from ringback.media.tape import Tape
+
+MOST_EARLY = 2
+"""Slots that the person may be given before they begin."""
+MOST_LATE = 3
+"""Slots that are made up for; of more, the oldest stay empty."""
+
+
+class StraightLeg(Protocol):
+    """The part of :class:`ringback.media.bridge.Leg` that a straight line needs."""
+
+    def write(self, frame: bytes | None, now: float) -> None: ...
+
+    def skip(self, frames: int) -> None: ...
+
+    def hand_over(
+        self,
+        listener: Callable[[bytes | None], None] | None,
+        ear: Callable[[bytes], None] | None = None,
+    ) -> None: ...
+
+    def flow(self, now: float, frames: int) -> None: ...
+
+    @property
+    def inlet(self) -> Inlet: ...
+
+
+class StraightLine:
+    """From its making to ``end``. ``talking``: the agent is let through. ``pace`` is the call's
+    place on the clock, which keeps ``owed``."""
+
+    def __init__(
+        self,
+        leg: StraightLeg,
+        port: BridgePort | None,
+        tape: Tape | None,
+        silence: bytes,
+        pace: Subscription,
+        *,
+        talking: bool,
+        ahead: int = 0,
+    ) -> None:
+        """``ahead``: how many slots the person has been given already."""
+        self.talking = talking
+        self._leg = leg
+        self._inlet = leg.inlet
+        self._inlet.pace = pace
+        self._pace = pace
+        self._port = port
+        self._tape = tape
+        self._silence = silence
+        self._speaking = False
+        pace.slot.owed[pace.index] = -ahead
+        pace.doze(False)
+        leg.hand_over(self._person_said, self._straight_ear())
+        if port is not None:
+            port.on_queued = self._agent_said
+            port.say_now = self._say_now
+
+    def end(self) -> int:
+        """Leave both sides to who reads and writes them by the tick. How many slots the person has
+        been given before they began."""
+        self._pace.doze(False)
+        self._leg.hand_over(None)
+        if self._port is not None:
+            self._port.on_queued = None
+            self._port.say_now = None
+        return max(0, -self._owed)
+
+    def tick(self, now: float, unseen: int) -> None:
+        """20 ms have passed, and ``unseen`` times 20 ms more before them."""
+        self._leg.flow(now, 1 + unseen)
+        if self._owed > MOST_LATE:
+            self._pass_time(self._owed - MOST_LATE)
+        waiting = self._port is not None and self._port.queued > 0
+        if waiting:
+            self._agent_said()
+        if self._owed > 0:
+            self._fill_slots()
+        if self._tape is not None:
+            self._tape.tick(1 + unseen)
+        self._pace.doze(self._inlet.open and not waiting)
+
+    @property
+    def _owed(self) -> int:
+        pace = self._pace
+        return pace.slot.owed[pace.index]
+
+    def _pay(self, frames: int) -> None:
+        pace = self._pace
+        pace.slot.owed[pace.index] -= frames
+
+    def _fill_slots(self) -> None:
+        while (owed := self._owed) > 0:
+            frame = self._port.take() if self.talking and self._port is not None else None
+            if frame is not None:
+                self._speaking = True
+                self._send(frame)
+            elif self._speaking and owed == 1:
+                return
+            else:
+                self._speaking = False
+                if owed > 1:
+                    self._pass_time(owed - 1)
+                self._send(None)
+
+    def _pass_time(self, frames: int) -> None:
+        self._leg.skip(frames)
+        self._pay(frames)
+
+    def _agent_said(self) -> None:
+        if not self.talking or self._port is None:
+            return
+        while self._owed > -MOST_EARLY:
+            frame = self._port.take_whole()
+            if frame is None:
+                return
+            self._speaking = True
+            self._send(frame)
+        self._pace.doze(False)
+
+    def _say_now(self, frame: bytes) -> bool:
+        """Send what is a frame of its own, when nothing waits before it and a slot is open."""
+        pace = self._pace
+        owed, index = pace.slot.owed, pace.index
+        if owed[index] <= -MOST_EARLY or not self.talking:
+            return False
+        owed[index] -= 1
+        self._speaking = True
+        self._leg.write(frame, 0.0)
+        if self._tape is not None:
+            self._tape.heard(frame)
+        return True
+
+    def _straight_ear(self) -> Callable[[bytes], None] | None:
+        """Who hears the person's frames as they are, if nobody else has to."""
+        if self._port is None or self._tape is not None:
+            return None
+        return self._port.straight_ear
+
+    def _send(self, frame: bytes | None) -> None:
+        self._pay(1)
+        self._leg.write(frame, 0.0)
+        if self._tape is not None:
+            self._tape.heard(frame)
+
+    def _person_said(self, frame: bytes | None) -> None:
+        port = self._port
+        if port is not None and port.listening:
+            port.hear(frame or self._silence)
+        if self._tape is not None:
+            self._tape.said(frame)
