@@ -256,6 +256,7 @@ class Application:
         voice = await asyncio.to_thread(available)
         plane = self._make_plane(foundation, self._exits)
         self._exits.push_async_callback(plane.stop)
+        await plane.start()
         profiles = AgentProfiles(
             agents, lambda: voice.hosted_stt and voice.hosted_tts, self.settings.demo_max_calls
         )

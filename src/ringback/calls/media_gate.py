@@ -34,6 +34,9 @@ class MediaGate:
         self._registry = registry
         self._media_timeout = media_timeout
 
+    async def start(self) -> None:
+        await self._plane.start()
+
     async def open(self, request: OpenSession) -> SessionOpened:
         """As the plane, but raises ``Unavailable`` (code ``call_over``) for a call that is over
         before its media is open. A stand-in needs the call that it stands in for."""
@@ -73,8 +76,8 @@ class MediaGate:
     def stop_speaking(self, session_id: str) -> None:
         self._plane.stop_speaking(session_id)
 
-    def send_dtmf(self, session_id: str, digits: str, method: str = "auto") -> None:
-        self._plane.send_dtmf(session_id, digits, method)
+    async def send_dtmf(self, session_id: str, digits: str, method: str = "auto") -> None:
+        await self._plane.send_dtmf(session_id, digits, method)
 
     def dtmf(self, session_id: str, digit: str, duration_ms: int) -> None:
         self._plane.dtmf(session_id, digit, duration_ms)
@@ -100,8 +103,8 @@ class MediaGate:
     def take_leg(self, session_id: str, other: str) -> None:
         self._plane.take_leg(session_id, other)
 
-    def report(self, session_id: str) -> SessionReport | None:
-        return self._plane.report(session_id)
+    async def report(self, session_id: str) -> SessionReport | None:
+        return await self._plane.report(session_id)
 
     def notify(self, session_id: str, message: Mapping[str, Any]) -> None:
         self._plane.notify(session_id, message)

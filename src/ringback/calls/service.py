@@ -37,7 +37,7 @@ from ringback.core.clock import Clock
 from ringback.core.end_reason import EndReason
 from ringback.core.errors import Conflict, InvalidRequest, NotConfigured, NotFound
 from ringback.core.paging import Page, PageRequest
-from ringback.media.plane import MediaPlane
+from ringback.media.plane import MediaPlane, SessionReport
 
 DTMF_DIGITS = re.compile(r"[0-9A-D*#,]{1,64}")
 AUTO = "auto"
@@ -137,7 +137,7 @@ class CallService:
         Raises ``InvalidRequest``, ``NotFound`` (agent), ``NotConfigured`` (platform, trunk),
         ``LimitReached`` or ``Unavailable``.
         """
-        return self._snapshot(await self._dialler.place(account_id, wanted))
+        return _snapshot(await self._dialler.place(account_id, wanted))
 
     # ---- looking ----------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class CallService:
         if entry is not None:
             if entry.call.final:
                 await _within(FIGURES_WAIT_SECONDS, entry.released.wait())
-            return self._snapshot(entry, since)
+            return _snapshot(entry, since, await self._figures(entry))
         found = await self._history.get(account_id, call_id, since)
         if found is None:
             raise not_found()
@@ -208,14 +208,14 @@ class CallService:
         entry = self._finder.ringing(account_id, call_id)
         self._lifecycle.answer(entry)
         await _within(ACCEPT_WAIT_SECONDS, entry.changed.wait())
-        return self._snapshot(entry)
+        return _snapshot(entry)
 
     def refuse(self, account_id: str, call_id: str) -> CallSnapshot:
         entry = self._finder.ringing(account_id, call_id)
         if entry.answering:
             raise Conflict("The call is being answered.", code="call_not_ringing")
         self._lifecycle.hang_up(entry, EndReason.REFUSED)
-        return self._snapshot(entry)
+        return _snapshot(entry)
 
     def hang_up(self, account_id: str, call_id: str) -> CallSnapshot:
         """End the call, whatever its state."""
@@ -226,7 +226,7 @@ class CallService:
         )
         reason = EndReason.CANCELLED if unanswered else EndReason.AGENT_HANGUP
         self._lifecycle.hang_up(entry, reason)
-        return self._snapshot(entry)
+        return _snapshot(entry)
 
     def say(self, account_id: str, call_id: str, text: str) -> None:
         """Speak ``text`` with the call's voice. Raises ``NotConfigured`` where none can speak."""
@@ -265,7 +265,7 @@ class CallService:
         if method == INFO and entry.leg is not None:
             await entry.leg.send_dtmf(digits)
         else:
-            self._plane.send_dtmf(call_id, digits, method)
+            await self._plane.send_dtmf(call_id, digits, method)
 
     def unsupported(self, account_id: str, call_id: str, capability: Capability) -> NoReturn:
         """The answer to an operation that no connector of this node has: chat, typing. Raises
@@ -314,16 +314,21 @@ class CallService:
     def draining(self) -> bool:
         return self._admission.closed
 
-    def _snapshot(self, entry: Entry, since: int = 0) -> CallSnapshot:
-        report = entry.quality
-        if report is None and entry.call.answered:
-            report = self._plane.report(entry.call_id)
-        return CallSnapshot(
-            entry.call,
-            tuple(entry.transcript.since(since)),
-            len(entry.transcript),
-            quality_of(report) if report is not None else None,
-        )
+    async def _figures(self, entry: Entry) -> SessionReport | None:
+        """How the call sounds; final once its media is closed."""
+        if entry.quality is None and entry.call.answered:
+            so_far = await self._plane.report(entry.call_id)
+            return entry.quality or so_far
+        return entry.quality
+
+
+def _snapshot(entry: Entry, since: int = 0, report: SessionReport | None = None) -> CallSnapshot:
+    return CallSnapshot(
+        entry.call,
+        tuple(entry.transcript.since(since)),
+        len(entry.transcript),
+        quality_of(report) if report is not None else None,
+    )
 
 
 async def _within(seconds: float, happening: Awaitable[object]) -> bool:

@@ -127,6 +127,9 @@ class LocalMediaPlane:
 
     # ---- sessions ---------------------------------------------------------------------------
 
+    async def start(self) -> None:
+        """Nothing has to be waited for."""
+
     async def open(self, request: OpenSession) -> SessionOpened:
         """Raises ``Unavailable`` (``no_rtp_port``, ``shutting_down``) and ``Conflict`` (the id
         is in use)."""
@@ -161,7 +164,7 @@ class LocalMediaPlane:
         await self.music.loaded()
         await self._recorder.stop()
 
-    def report(self, session_id: str) -> SessionReport | None:
+    async def report(self, session_id: str) -> SessionReport | None:
         session = self._sessions.get(session_id)
         return None if session is None else session.report()
 
@@ -203,7 +206,7 @@ class LocalMediaPlane:
         if session := self._sessions.get(session_id):
             session.agents.stop_speaking()
 
-    def send_dtmf(self, session_id: str, digits: str, method: str = "auto") -> None:
+    async def send_dtmf(self, session_id: str, digits: str, method: str = "auto") -> None:
         """Raises ``InvalidRequest`` (codes ``invalid_digits``, ``invalid_method`` and, for ``rtp``
         where the far end takes no events, ``no_telephone_events``)."""
         if session := self._sessions.get(session_id):

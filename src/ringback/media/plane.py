@@ -229,6 +229,10 @@ class MediaPlane(Protocol):
         """``listener`` is called on the event loop, in order, and must not block."""
         ...
 
+    async def start(self) -> None:
+        """Be ready for the first session. Raises ``StartupError`` when that cannot be had."""
+        ...
+
     async def open(self, request: OpenSession) -> SessionOpened:
         """Reserve an even RTP port and its RTCP port and create the bridge.
 
@@ -259,7 +263,7 @@ class MediaPlane(Protocol):
 
     def stop_speaking(self, session_id: str) -> None: ...
 
-    def send_dtmf(self, session_id: str, digits: str, method: str = "auto") -> None:
+    async def send_dtmf(self, session_id: str, digits: str, method: str = "auto") -> None:
         """Press keys, one after another: ``0-9A-D*#``; ``,`` is a half-second pause. ``method`` is
         ``rtp`` (RFC 4733), ``inband`` (tones), or ``auto``: events where the peer takes them."""
         ...
@@ -303,7 +307,7 @@ class MediaPlane(Protocol):
         closed; ``other`` is gone afterwards. Agents, recording and streams stay as they are."""
         ...
 
-    def report(self, session_id: str) -> SessionReport | None:
+    async def report(self, session_id: str) -> SessionReport | None:
         """The figures so far; ``None`` where the session is gone."""
         ...
 

@@ -252,6 +252,9 @@ class FakePlane:
     def subscribe(self, listener: Callable[[MediaEvent], None]) -> None:
         self._listeners.append(listener)
 
+    async def start(self) -> None:
+        """Nothing has to be waited for."""
+
     async def open(self, request: OpenSession) -> SessionOpened:
         await asyncio.sleep(0)
         self.sessions.add(request.session_id)
@@ -274,7 +277,7 @@ class FakePlane:
     def stop_speaking(self, session_id: str) -> None:
         self.commands.append(("stop_speaking", session_id))
 
-    def send_dtmf(self, session_id: str, digits: str, method: str = "auto") -> None:
+    async def send_dtmf(self, session_id: str, digits: str, method: str = "auto") -> None:
         self.commands.append(("send_dtmf", session_id, digits, method))
 
     def dtmf(self, session_id: str, digit: str, duration_ms: int) -> None:
@@ -299,7 +302,7 @@ class FakePlane:
     def take_leg(self, session_id: str, other: str) -> None:
         self.commands.append(("take_leg", session_id, other))
 
-    def report(self, session_id: str) -> SessionReport | None:
+    async def report(self, session_id: str) -> SessionReport | None:
         return SessionReport(session_id, packets_received=100, codec="PCMA", mos=4.3)
 
     def set_hold(self, session_id: str, held: bool) -> None:

@@ -97,7 +97,7 @@ def test_commands_for_a_session_that_is_gone_are_ignored(run: Run) -> None:
             n.plane.start_voice("gone", VoiceSpec("a"))
             n.plane.say("gone", "hello")
             n.plane.stop_speaking("gone")
-            n.plane.send_dtmf("gone", "1")
+            await n.plane.send_dtmf("gone", "1")
             n.plane.dtmf("gone", "1", 100)
             n.plane.set_hold("gone", True)
             n.plane.notify("gone", {"type": "x"})
@@ -338,7 +338,7 @@ def test_digits_that_are_none_are_refused(run: Run) -> None:
         async with node() as n:
             await n.open()
             with pytest.raises(InvalidRequest):
-                n.plane.send_dtmf("c1", "12x")
+                await n.plane.send_dtmf("c1", "12x")
 
     run(main())
 

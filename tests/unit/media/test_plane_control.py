@@ -229,7 +229,7 @@ def test_another_leg_takes_the_place_and_everything_else_stays(run: Run, tmp_pat
                     second = await call(n, b, "temporary")
                     n.plane.set_hold("c1", True)
                     n.plane.take_leg("c1", "temporary")
-                    assert n.plane.report("temporary") is None
+                    assert await n.plane.report("temporary") is None
                     assert await n.plane.close("temporary") == SessionReport("temporary")
                     await ws.send(struct.pack("<h", 4000) * 16_000)
                     await asyncio.wait_for(await ws.ping(), 5)
@@ -420,14 +420,14 @@ def test_the_report_has_the_figures_before_and_after_the_end(run: Run) -> None:
         async with node() as n:
             with phone_socket() as sock:
                 phone = await call(n, sock)
-                live = n.plane.report("c1")
+                live = await n.plane.report("c1")
                 assert live is not None
                 assert (live.mos, live.codec, live.security) == (None, "PCMU", "none")
                 await talk(n, 1.0, (phone, 1000))
                 for _ in range(5):
                     phone.rtp.pack(0, bytes(160), 160)
                 await talk(n, 1.0, (phone, 1000))
-                live = n.plane.report("c1")
+                live = await n.plane.report("c1")
                 assert live is not None
                 assert live.mos is not None
                 assert 2.5 < live.mos < 4.2
@@ -435,7 +435,7 @@ def test_the_report_has_the_figures_before_and_after_the_end(run: Run) -> None:
                 assert report == live
                 assert (report.packets_lost, report.remote_mos) == (5, None)
                 assert report.buffer_ms > 0
-            assert n.plane.report("c1") is None
+            assert await n.plane.report("c1") is None
 
     run(main())
 

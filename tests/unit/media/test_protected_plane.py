@@ -34,16 +34,16 @@ def dtls(peer: SessionOpened, *, active: bool) -> DtlsSecurity:
     return DtlsSecurity(active, (peer.fingerprint,))
 
 
-def received(n: Node, session: str) -> int:
-    report = n.plane.report(session)
+async def received(n: Node, session: str) -> int:
+    report = await n.plane.report(session)
     return 0 if report is None else report.packets_received
 
 
 async def heard(n: Node, session: str, more: int = 20) -> None:
     """Let 20 ms after 20 ms go by until ``session`` has received so many packets more."""
-    enough = received(n, session) + more
+    enough = await received(n, session) + more
     async with asyncio.timeout(10):
-        while received(n, session) < enough:
+        while await received(n, session) < enough:
             n.ticker.run(0.02)
             await asyncio.sleep(0)
 
@@ -57,7 +57,7 @@ def test_two_sessions_talk_under_keys_of_a_handshake(run: Run) -> None:
             agree(n, "c2", one, dtls(one, active=True))
             await heard(n, "c1")
             await heard(n, "c2")
-            report = n.plane.report("c1")
+            report = await n.plane.report("c1")
             assert report is not None
             assert report.security == "AEAD_AES_256_GCM"
             assert n.plane.counters().dtls_handshakes == 2
@@ -91,7 +91,7 @@ def test_one_that_protects_does_not_hear_one_that_does_not(run: Run) -> None:
             for _ in range(50):
                 n.ticker.run(0.02)
                 await asyncio.sleep(0)
-            assert received(n, "c1") == 0
+            assert await received(n, "c1") == 0
             assert n.plane.counters().srtp_unauthentic > 20
 
     run(main())
@@ -113,7 +113,7 @@ def test_a_wrong_fingerprint_is_a_failure_of_the_session_and_no_audio(run: Run) 
             assert isinstance(event, MediaFailed)
             assert (event.session_id, event.reason) == ("c1", EndReason.ENCRYPTION_FAILED)
             assert "fingerprint" in event.detail
-            assert received(n, "c1") == received(n, "c2") == 0
+            assert await received(n, "c1") == await received(n, "c2") == 0
 
     run(main())
 
@@ -129,7 +129,7 @@ def test_a_leg_takes_its_keys_along_to_another_session(run: Run) -> None:
             n.plane.take_leg("c3", "c2")
             await heard(n, "c3")
             await heard(n, "c1")
-            assert n.plane.report("c2") is None
+            assert await n.plane.report("c2") is None
             assert n.plane.counters().srtp_unauthentic == 0
             assert n.plane.counters().dtls_handshakes == 2
 
@@ -163,7 +163,7 @@ def test_a_suite_that_is_not_known_is_refused_and_nothing_is_sent(run: Run) -> N
             assert caught.value.code == "unknown_srtp_suite"
             agree(n, "c2", one, None)
             n.ticker.run(1.0)
-            report = n.plane.report("c1")
+            report = await n.plane.report("c1")
             assert report is None or report.packets_sent == 0
 
     run(main())
@@ -209,7 +209,7 @@ def test_nobody_can_have_a_session_talk_to_itself(run: Run) -> None:
             for _ in range(50):
                 n.ticker.run(0.02)
                 await asyncio.sleep(0)
-            report = n.plane.report("c1")
+            report = await n.plane.report("c1")
             assert report is not None
             assert (report.packets_sent, report.packets_received) == (0, 0)
 

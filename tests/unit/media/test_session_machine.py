@@ -274,7 +274,10 @@ class Sessions(RuleBasedStateMachine):
         self._settle()
         assert len(self.plane) == len(self.calls) == len(self.node.ticker.slot.members)
         assert self.node.ports.counters.in_use == len(self.calls)
-        assert {name for name in NAMES if self.plane.report(name)} == set(self.calls)
+        open_ones = {
+            name for name in NAMES if self.loop.run_until_complete(self.plane.report(name))
+        }
+        assert open_ones == set(self.calls)
 
     @invariant()
     def everybody_hears_the_others(self) -> None:
