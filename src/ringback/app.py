@@ -7,6 +7,7 @@ need each other, and ``stop`` takes them down in the reverse order, after the ca
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import secrets
 from collections.abc import Callable
@@ -45,10 +46,13 @@ from ringback.front.node_metrics import show_counters
 from ringback.front.stream_door import StreamDoor
 from ringback.front.web import Services, web
 from ringback.media.local_plane import NATIVE_SAMPLE_RATE, LocalMediaPlane
-from ringback.media.pacer import PacerLoop
+from ringback.media.pacer import PacerCounters
 from ringback.media.plane import MediaPlane
 from ringback.media.quality_metrics import QualityMetrics
-from ringback.media.recorder import RecorderThread
+from ringback.media.worker import spawn
+from ringback.media.worker_messages import Configure
+from ringback.media.worker_plane import WorkerPlane
+from ringback.media_process import build_media
 from ringback.net.public_address import PublicAddress
 from ringback.net.resolver import Resolver
 from ringback.net.rtp_ports import RtpPorts
@@ -97,27 +101,60 @@ MakePlane = Callable[[Foundation, AsyncExitStack], MediaPlane]
 MakePhone = Callable[[Foundation, Telephony, MediaPlane], PhoneStack]
 
 
+def media_plane(foundation: Foundation, exits: AsyncExitStack) -> MediaPlane:
+    """Media in this process or in workers, as the settings say."""
+    cores = len(os.sched_getaffinity(0))
+    count = foundation.settings.media_worker_count(cores)
+    if count:
+        return worker_plane(foundation, exits, count)
+    return local_plane(foundation, exits)
+
+
 def local_plane(foundation: Foundation, exits: AsyncExitStack) -> MediaPlane:
     """Media in this process, with the hosted voices beside it."""
-    settings, clock = foundation.settings, foundation.clock
-    ports = RtpPorts(settings.rtp_ports.first, settings.rtp_ports.last, clock=clock)
-    pacer = PacerLoop(clock)
-    voices = build_voice_factory()
     metrics = foundation.metrics
-    plane = LocalMediaPlane(
-        ports,
-        ticker=pacer,
-        clock=clock,
-        recorder=RecorderThread(),
-        voices=voices,
-        observe=QualityMetrics(metrics).observe,
+    observe = QualityMetrics(metrics).observe
+    media = build_media(foundation.settings.rtp_ports, foundation.clock, observe)
+    exits.push_async_callback(media.voices.stop)
+    _show_media(
+        metrics,
+        media.plane,
+        lambda: media.pacer.counters,
+        lambda: media.ports.counters.in_use,
     )
+    return media.plane
+
+
+def worker_plane(foundation: Foundation, exits: AsyncExitStack, count: int) -> MediaPlane:
+    """Media, and the hosted voices beside it, in ``count`` processes of their own."""
+    settings, metrics = foundation.settings, foundation.metrics
+    voices = build_voice_factory()
     exits.push_async_callback(voices.stop)
-    show_counters(metrics, "media", "Media of all calls.", lambda: asdict(plane.counters()))
-    show_counters(metrics, "pacer", "The 20 ms clock.", lambda: asdict(pacer.counters))
-    metrics.gauge_from("rtp_ports_in_use", "RTP port pairs in use.", lambda: ports.counters.in_use)
-    metrics.gauge_from("media_sessions", "Sessions that are open.", lambda: len(plane))
+    configurations = [
+        Configure(f"media-{number}", ports.first, ports.last, settings.log_level, settings.log_json)
+        for number, ports in enumerate(settings.rtp_ports.split(count), 1)
+    ]
+    plane = WorkerPlane(
+        configurations, spawn, check_voice=voices.check, observe=QualityMetrics(metrics).observe
+    )
+    _show_media(metrics, plane, plane.pacer_counters, plane.ports_in_use)
+    show_counters(
+        metrics, "media_workers", "Processes that carry audio.", lambda: asdict(plane.workers)
+    )
+    metrics.gauge_from("media_workers_ready", "Media workers that run.", plane.ready_workers)
     return plane
+
+
+def _show_media(
+    metrics: Metrics,
+    plane: LocalMediaPlane | WorkerPlane,
+    pacer: Callable[[], PacerCounters],
+    ports: Callable[[], int],
+) -> None:
+    show_counters(metrics, "media", "Media of all calls.", lambda: asdict(plane.counters()))
+    show_counters(metrics, "pacer", "The 20 ms clock.", lambda: asdict(pacer()))
+    metrics.gauge_from("rtp_ports_in_use", "RTP port pairs in use.", ports)
+    metrics.gauge_from("media_sessions", "Sessions that are open.", lambda: len(plane))
 
 
 def sip_phone(foundation: Foundation, telephony: Telephony, plane: MediaPlane) -> PhoneStack:
@@ -203,7 +240,7 @@ def build(
     settings: Settings,
     *,
     clock: Clock | None = None,
-    make_plane: MakePlane = local_plane,
+    make_plane: MakePlane = media_plane,
     make_phone: MakePhone = sip_phone,
 ) -> Application:
     """The application for ``settings``; nothing is opened or bound before ``start``."""

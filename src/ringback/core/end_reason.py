@@ -27,6 +27,8 @@ class EndReason(StrEnum):
     """The far end has gone on to somebody else, without us."""
     CONFERENCE_ENDED = "conference_ended"
     """The call that it was joined to is over."""
+    MEDIA_LOST = "media_lost"
+    """The process that carried the audio died; the rest of the node lives on."""
     ENCRYPTION_FAILED = "encryption_failed"
     """The audio could not be protected as agreed."""
 

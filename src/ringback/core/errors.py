@@ -106,3 +106,8 @@ class UpstreamFailed(RingbackError):
 class StartupError(RingbackError):
     kind = ErrorKind.STARTUP
     default_code = "startup_failed"
+
+
+def error_of_kind(kind: ErrorKind) -> type[RingbackError]:
+    """The class whose errors are of ``kind``."""
+    return next(each for each in RingbackError.__subclasses__() if each.kind is kind)

@@ -8,6 +8,7 @@ table in ``docs/settings.md`` is generated from the fields below (``tools/settin
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import os
 import re
 from collections.abc import Mapping
@@ -30,6 +31,11 @@ _SERVER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 API_KEY_MIN_LENGTH = 16
 DNS_PORT = 53
 STUN_PORT = 3478
+AUTO: Literal["auto"] = "auto"
+FEWEST_PAIRS = 8
+"""Pairs of RTP ports that a media worker has for its own."""
+MOST_AUTO_WORKERS = 4
+MOST_WORKERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,13 @@ class PortRange:
                 f"({first - 1} or {first + 1} would do)"
             )
         return cls(first, last)
+
+    def split(self, parts: int) -> tuple[PortRange, ...]:
+        """``parts`` ranges, or as many as get :data:`FEWEST_PAIRS` pairs each, at least one."""
+        pairs = self.rtp_ports
+        parts = max(1, min(parts, len(pairs) // FEWEST_PAIRS))
+        ends = [pairs.start + 2 * (len(pairs) * part // parts) for part in range(parts + 1)]
+        return tuple(PortRange(first, end - 1) for first, end in itertools.pairwise(ends))
 
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
@@ -111,6 +124,14 @@ def _is_number(text: str) -> bool:
 
 def _complaint(text: str) -> PydanticCustomError:
     return PydanticCustomError("setting", "{complaint}", {"complaint": text})
+
+
+def _workers(value: object) -> object:
+    if value == AUTO or (isinstance(value, int) and 0 <= value <= MOST_WORKERS):
+        return value
+    if isinstance(value, str) and value.strip().isdigit() and int(value) <= MOST_WORKERS:
+        return int(value)
+    raise _complaint(f"must be auto or a number from 0 to {MOST_WORKERS}")
 
 
 def _port_range(value: object) -> object:
@@ -278,9 +299,20 @@ class Settings(GuardSettings):
     shutdown_grace: float = Field(
         10.0, ge=0, le=3600, description="Seconds that live calls are given when the node stops."
     )
+    media_workers: Annotated[int | Literal["auto"], NoDecode, BeforeValidator(_workers)] = Field(
+        AUTO,
+        description="Processes that carry audio beside the one that controls calls; 0: that one "
+        f"carries it. auto: one per core, {MOST_AUTO_WORKERS} at most, and 0 on a single core.",
+    )
     max_calls: int = Field(
         1000, ge=1, le=100_000, description="Calls that this node carries at once."
     )
+
+    def media_worker_count(self, cores: int) -> int:
+        """How many media workers a node on ``cores`` cores has."""
+        if self.media_workers != AUTO:
+            return self.media_workers
+        return min(cores, MOST_AUTO_WORKERS) if cores > 1 else 0
 
     @model_validator(mode="after")
     def _tls_is_complete(self) -> Self:

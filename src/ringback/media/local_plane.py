@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from ringback.core.clock import Clock
 from ringback.core.errors import Conflict, NotConfigured, Unavailable
+from ringback.media.conference_link import ConferenceLink
 from ringback.media.dtls import DtlsIdentity
 from ringback.media.metrics import MediaCounters
 from ringback.media.music import MusicLibrary
@@ -84,6 +85,7 @@ class LocalMediaPlane:
         )
         ticker.each_round(self._environment.tones.tick)
         self._sessions: dict[str, MediaSession] = {}
+        self._links: dict[str, ConferenceLink] = {}
         self._closed_counters = MediaCounters()
         self._listeners: list[Callable[[MediaEvent], None]] = []
         self._events: deque[MediaEvent] = deque()
@@ -158,6 +160,8 @@ class LocalMediaPlane:
     async def stop(self) -> None:
         """Close every session and the recorder. No session opens after that."""
         self._stopping = True
+        for link_id in list(self._links):
+            self.unlink(link_id)
         await asyncio.gather(*(session.close() for session in list(self._sessions.values())))
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -239,6 +243,19 @@ class LocalMediaPlane:
     def part(self, session_id: str) -> None:
         if session := self._sessions.get(session_id):
             session.part()
+
+    def link(self, session_id: str, link_id: str, connection: socket.socket) -> None:
+        """Bring those at the other end of ``connection`` (:class:`ConferenceLink`) into the
+        conference of ``session_id``, until ``unlink``. The connection is owned from here on."""
+        session = self._sessions.get(session_id)
+        if session is None or session.closing:
+            connection.close()
+            return
+        self._links[link_id] = session.link(connection)
+
+    def unlink(self, link_id: str) -> None:
+        if link := self._links.pop(link_id, None):
+            link.close()
 
     def detach_agents(self, session_id: str) -> None:
         if session := self._sessions.get(session_id):

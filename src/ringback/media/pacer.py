@@ -175,6 +175,12 @@ class PacerCounters:
     errors: int = 0
     """Ticks that raised; the session goes on with its next frame."""
 
+    def add(self, other: PacerCounters) -> None:
+        self.frames += other.frames
+        self.overruns += other.overruns
+        self.skipped += other.skipped
+        self.errors += other.errors
+
 
 class Pacer:
     """The schedule. ``run_due(now)`` ticks what is due; ``next_due()`` says when to come back."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from ringback.audio.tone_watch import ToneWatch
 from ringback.core.clock import Clock
 from ringback.media.agents import CALL_IS_OVER, SessionAgents
 from ringback.media.bridge import AudioBridge
+from ringback.media.conference_link import ConferenceLink
 from ringback.media.dtls import DtlsIdentity
 from ringback.media.metrics import MediaCounters
 from ringback.media.music import MusicLibrary, MusicPlayer
@@ -164,6 +166,11 @@ class MediaSession:
 
     def part(self) -> None:
         self._bridge.part()
+
+    def link(self, connection: socket.socket) -> ConferenceLink:
+        """Let those on the other side of ``connection`` into the conference. Raises
+        ``LimitReached`` (code ``conference_full``)."""
+        return ConferenceLink(self._bridge, connection, self._counters)
 
     def detach_agents(self) -> None:
         self.agents.detach("the agent was released from the call")

@@ -71,20 +71,24 @@ class HostedVoices:
     def __call__(self, session_id: str, spec: VoiceSpec, host: VoiceHost) -> HostedSession:
         """Raises ``NotConfigured`` (with what to do) and ``InvalidRequest`` (naming the key)."""
         settings = VoiceSettings.parse(spec.settings)
+        return HostedSession(session_id, host, settings, self._parts(settings))
+
+    def check(self, spec: VoiceSpec) -> None:
+        """Raises as a call; nothing is started."""
+        self._parts(VoiceSettings.parse(spec.settings))
+
+    def _parts(self, settings: VoiceSettings) -> Parts:
         tts = self._text_to_speech(settings)
         if not settings.listen:
-            return HostedSession(
-                session_id, host, settings, Parts(tts=tts, greeting=settings.greeting or "")
-            )
+            return Parts(tts=tts, greeting=settings.greeting or "")
         model, greeting = self._brain(settings)
-        parts = Parts(
+        return Parts(
             tts=tts,
             stt=self._speech_to_text(settings),
             model=model,
             gate=VoiceGate(SAMPLE_RATE),
             greeting=greeting if settings.greeting is None else settings.greeting,
         )
-        return HostedSession(session_id, host, settings, parts)
 
     async def stop(self) -> None:
         """End workers and connections; call it when no session is left. Twice is once."""
