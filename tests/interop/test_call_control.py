@@ -31,10 +31,11 @@ ABSENT = 150.0
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One for all tests here, with a number whose calls are answered for an outside agent."""
+    """One for all tests here, with a number whose calls are answered for an outside agent, and
+    whose conferences are spread over two processes."""
     folder = tmp_path_factory.mktemp("gateway")
     music = sound.write_wav(folder / "music.wav", sound.sine(MUSIC, 2, 8000), 8000)
-    with Gateway(folder / "data", hold_music=str(music)) as running:
+    with Gateway(folder / "data", hold_music=str(music), media_workers=2) as running:
         trunk = running.post(
             "/api/trunks", {"name": "Neighbours", "mode": "ip_allowlist", "host": "127.0.0.1"}
         )
