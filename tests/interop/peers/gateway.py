@@ -69,6 +69,7 @@ class Gateway:
             "rtp_ports": free_rtp_range(),
             "api_key": API_KEY,
             "shutdown_grace": 1,
+            "media_workers": 1,
         } | settings
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.api = httpx2.Client(base_url=self.url, headers={"X-API-Key": API_KEY}, timeout=20)
