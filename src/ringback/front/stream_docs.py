@@ -42,7 +42,8 @@ def stream_routes() -> APIRouter:
     ) -> JSONResponse:
         """Binary frames are PCM s16le mono in both directions; text frames are JSON.
 
-        You send: `audio_config` (`sample_rate`, `receive`, `timestamps`), `audio` (base64),
+        You send: `audio_config` (`sample_rate`, `receive`, `timestamps`,
+        `frame_duration_ms`), `audio` (base64),
         `say`, `clear`, `mark`, `dtmf` (`digits`), `hold`, `resume`, `transfer`,
         `cancel_transfer`, `add_participant`, `remove_participant`, `gather`, `cancel_gather`,
         `hangup`. You get: `audio_config`, `call_state`, `call_transcript`, `call_transfer`,

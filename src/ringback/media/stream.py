@@ -20,6 +20,7 @@ from ringback.media import stream_messages as messages
 from ringback.media.agent_port import BridgePort
 from ringback.media.metrics import MediaCounters
 from ringback.media.outbox import running_outbox
+from ringback.media.plane import FRAME_MS
 
 MAX_MESSAGE_BYTES = max(messages.MAX_AUDIO_BYTES, messages.MAX_TEXT_BYTES)
 MAX_FRAME_BYTES = 4 * 1024 * 1024
@@ -64,6 +65,9 @@ class CallStream(WSListener):
         self._port: BridgePort | None = None
         self._backlog: Callable[[], int] = int
         self._timestamps = False
+        self._frames_each = 1
+        self._gathered: list[bytes] = []
+        self._gathered_since = 0
         self._fragments = bytearray()
         self._fragment_type: WSMsgType | None = None
         self._close_sent: int | None = None
@@ -130,6 +134,8 @@ class CallStream(WSListener):
         """Say why and close; a peer that does not answer is cut off. Twice is once."""
         if self._transport is None or self._close_sent is not None:
             return
+        self._send_gathered()
+        self._outbox.flush()
         self._close_sent = code.value
         self._transport.send_close(code, reason)
         self._cut_later(self._transport)
@@ -215,35 +221,62 @@ class CallStream(WSListener):
             port.set_sample_rate(config.sample_rate)
         if config.receive is not None:
             port.listening = config.receive
+        self._send_gathered()
         if config.timestamps is not None:
             self._timestamps = config.timestamps
+        if config.frame_duration_ms is not None:
+            self._frames_each = config.frame_duration_ms // FRAME_MS
         self._tell_audio_config()
 
     def _tell_audio_config(self) -> None:
         """The answer to a client's ``audio_config``, and what tells that the native rate is another
         one: a client that never chose a rate has the native one."""
+        self._send_gathered()
         port = self._port
         if port is not None:
             self.send_json(
                 messages.audio_config_answer(
-                    port.sample_rate, port.native_rate, port.listening, self._timestamps
+                    port.sample_rate,
+                    port.native_rate,
+                    port.listening,
+                    self._timestamps,
+                    self._frames_each * FRAME_MS,
                 )
             )
 
     # ---- out --------------------------------------------------------------------------------
 
     def on_audio(self, frame: bytes) -> None:
+        if self._frames_each > 1:
+            self._gather(frame)
+        else:
+            self._send_audio(frame, None)
+
+    def _gather(self, frame: bytes) -> None:
+        if not self._gathered:
+            self._gathered_since = self._host.elapsed_ms
+        self._gathered.append(frame)
+        if len(self._gathered) >= self._frames_each:
+            self._send_gathered()
+
+    def _send_gathered(self) -> None:
+        if self._gathered:
+            audio = b"".join(self._gathered)
+            self._gathered.clear()
+            self._send_audio(audio, self._gathered_since)
+
+    def _send_audio(self, audio: bytes, since: int | None) -> None:
+        """``since`` is when it began, in milliseconds of the call; ``None``: now."""
         transport = self._transport
         if transport is None or self._close_sent is not None:
             return
         if self._backlog() > MAX_AUDIO_BACKLOG:
             self._counters.stream_audio_dropped += 1
         elif self._timestamps and self._port is not None:
-            self.send_json(
-                messages.audio_message(frame, self._port.sample_rate, self._host.elapsed_ms)
-            )
+            begun = self._host.elapsed_ms if since is None else since
+            self.send_json(messages.audio_message(audio, self._port.sample_rate, begun))
         else:
-            self._outbox.post(transport.send, BINARY, frame)
+            self._outbox.post(transport.send, BINARY, audio)
 
     def on_dtmf(self, digit: str, duration_ms: int) -> None:
         self.send_json({"type": "dtmf", "digit": digit, "duration_ms": duration_ms})

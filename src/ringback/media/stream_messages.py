@@ -18,6 +18,8 @@ from ringback.media.plane import FRAME_MS
 
 MIN_SAMPLE_RATE = 8000
 MAX_SAMPLE_RATE = 48000
+FRAME_DURATIONS = (20, 40, 60, 80, 100)
+"""Milliseconds of audio in a message to a client."""
 MAX_AUDIO_BYTES = 1_048_576
 """The most PCM in one message (about 10 s at 48 kHz)."""
 MAX_TEXT_BYTES = 1_500_000
@@ -41,6 +43,8 @@ class AudioConfig:
     sample_rate: int | None = None
     receive: bool | None = None
     timestamps: bool | None = None
+    frame_duration_ms: int | None = None
+    """How much of the others each message to the client holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ def error_message(error: RingbackError) -> dict[str, object]:
 
 
 def audio_config_answer(
-    sample_rate: int, native_rate: int, receive: bool, timestamps: bool
+    sample_rate: int, native_rate: int, receive: bool, timestamps: bool, frame_ms: int
 ) -> dict[str, object]:
     """The answer to ``audio_config``. ``frame_bytes`` is that of the shorter frame where 20 ms
     are no whole number of samples."""
@@ -128,8 +132,8 @@ def audio_config_answer(
         "resampling": sample_rate != native_rate,
         "format": "pcm_s16le",
         "channels": 1,
-        "frame_duration_ms": FRAME_MS,
-        "frame_bytes": sample_rate * FRAME_MS // 1000 * 2,
+        "frame_duration_ms": frame_ms,
+        "frame_bytes": sample_rate * FRAME_MS // 1000 * 2 * (frame_ms // FRAME_MS),
         "ready": True,
         "receive": receive,
         "timestamps": timestamps,
@@ -155,15 +159,14 @@ def _read_audio_config(message: Json) -> AudioConfig:
         if field in message and message[field] != fixed:
             raise _invalid(field, f"only {fixed} is possible")
     return AudioConfig(
-        _sample_rate(message), _flag(message, "receive"), _flag(message, "timestamps")
+        _sample_rate(message),
+        _flag(message, "receive"),
+        _flag(message, "timestamps"),
+        _frame_duration(message),
     )
 
 
-_FIXED_FORMAT: dict[str, object] = {
-    "format": "pcm_s16le",
-    "channels": 1,
-    "frame_duration_ms": FRAME_MS,
-}
+_FIXED_FORMAT: dict[str, object] = {"format": "pcm_s16le", "channels": 1}
 
 
 def _read_audio(message: Json) -> AudioMessage:
@@ -248,6 +251,16 @@ def _sample_rate(message: Json) -> int | None:
     if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
         raise _invalid("sample_rate", f"must be {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz")
     return rate
+
+
+def _frame_duration(message: Json) -> int | None:
+    duration = message.get("frame_duration_ms")
+    if duration is None:
+        return None
+    if not isinstance(duration, int) or duration not in FRAME_DURATIONS:
+        allowed = ", ".join(map(str, FRAME_DURATIONS))
+        raise _invalid("frame_duration_ms", f"must be one of {allowed}")
+    return duration
 
 
 def _flag(message: Json, field: str) -> bool | None:

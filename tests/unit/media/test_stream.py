@@ -5,6 +5,8 @@ import base64
 import json
 
 import pytest
+from picows import WSCloseCode
+from websockets.exceptions import ConnectionClosedOK
 
 from ringback.media.stream_messages import MAX_AUDIO_BYTES, Json
 from unit.media.media_lab import Run
@@ -212,6 +214,8 @@ def base64_of(size: int) -> str:
         (json.dumps({"type": "hold"} | {f"f{n}": n for n in range(16)}), "invalid_field", None),
         ('{"type":"audio_config","receive":1}', "invalid_field", "receive"),
         ('{"type":"audio_config","format":"mp3"}', "invalid_field", "format"),
+        ('{"type":"audio_config","frame_duration_ms":30}', "invalid_field", "frame_duration_ms"),
+        ('{"type":"audio_config","frame_duration_ms":20.0}', "invalid_field", "frame_duration_ms"),
         (" " * 1_500_001, "message_too_large", None),
     ],
 )
@@ -262,6 +266,43 @@ def test_a_message_in_fragments_is_one_message(run: Run) -> None:
             await ws.send([b"\1\0", b"\2", b"\0\3\0"])
             await ws.send(['{"type":', '"clear"}'])
             assert await receive(ws) == {"type": "cleared", "dropped_ms": 0}
+
+    run(main())
+
+
+def test_a_client_that_asks_for_longer_messages_gets_them_and_what_is_left_when_it_changes(
+    run: Run,
+) -> None:
+    async def main() -> None:
+        host = Host()
+        async with attached(host) as ws:
+            config = {"type": "audio_config", "receive": True, "frame_duration_ms": 60}
+            answer = await ask(ws, config)
+            assert (answer["frame_duration_ms"], answer["frame_bytes"]) == (60, 960)
+            for number in range(4):
+                host.leg.says = level(number)
+                host.bridge.tick(number * 0.02)
+            assert await asyncio.wait_for(ws.recv(), 5) == level(0) + level(1) + level(2)
+            await ws.send(json.dumps({"type": "audio_config", "frame_duration_ms": 20}))
+            assert await asyncio.wait_for(ws.recv(), 5) == level(3)
+            assert (await receive(ws))["frame_duration_ms"] == 20
+            host.bridge.tick(0.08)
+            assert await asyncio.wait_for(ws.recv(), 5) == level(3)
+
+    run(main())
+
+
+def test_what_is_gathered_comes_before_the_end_of_the_call(run: Run) -> None:
+    async def main() -> None:
+        host = Host()
+        host.leg.says = level(5)
+        async with attached(host) as ws:
+            await ask(ws, {"type": "audio_config", "receive": True, "frame_duration_ms": 100})
+            host.bridge.tick(0.0)
+            host.streams[0].close(WSCloseCode.OK, "the call is over")
+            assert await asyncio.wait_for(ws.recv(), 5) == level(5)
+            with pytest.raises(ConnectionClosedOK):
+                await asyncio.wait_for(ws.recv(), 5)
 
     run(main())
 
