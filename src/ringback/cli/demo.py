@@ -119,6 +119,7 @@ def demo_settings(folder: Path) -> Settings:
             "sip_port": 0,
             "api_key": secrets.token_urlsafe(32),
             "demo_agent": True,
+            "load_limit": 0,
             "shutdown_grace": 0,
         }
     )

@@ -307,6 +307,13 @@ class Settings(GuardSettings):
     max_calls: int = Field(
         1000, ge=1, le=100_000, description="Calls that this node carries at once."
     )
+    load_limit: float = Field(
+        0.85,
+        ge=0,
+        le=1,
+        description="Share of a processor, used or waited for, from which on new calls get 503 so "
+        "that live ones keep their audio. 0: never.",
+    )
 
     def media_worker_count(self, cores: int) -> int:
         """How many media workers a node on ``cores`` cores has."""

@@ -1,0 +1,254 @@
+"""Whether a node has room for another call, by what its processes measure. Pure: time is given.
+
+A process's *pressure* is the part of one processor that it used or wanted over the last second:
+the CPU time of all its threads, or, where that is more, the time that the thread of its event loop
+ran or stood in the run queue. On a host of its own the two are much the same; on a shared one a
+process that gets half a processor is full at half a processor's use.
+
+Each process is open or shut to new calls:
+
+=====  ==========================================  =====
+state  at a measurement                            next
+=====  ==========================================  =====
+open   pressure >= limit                           shut
+open   the event loop is late                      shut
+shut   pressure < ``REOPEN`` of it, and in time    open
+=====  ==========================================  =====
+
+A call is refused while call control is shut, while all media processes are shut (where there are
+any), and, though all are open, where it would be one too many: a measurement knows nothing of the
+calls of the last second. So these are counted in advance, and twice, as nobody can tell what of
+a second's work was beginning calls and what was carrying them; the larger one counts::
+
+    expected = pressure + carry * (growth since a second ago)
+    expected = settled + setup * (calls begun since, per second) + carry * (growth since two)
+
+``setup`` is what beginning a call costs, seconds of processor time, and ``carry`` what a live one
+takes, share of a processor; both are estimated from what was measured, with ``PRIOR_CALLS`` calls
+of the usual cost added. ``settled`` is the pressure of a second ago without its set-ups.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+
+WINDOW_SECONDS = 1.0
+"""What "the last second" is; nothing is judged before that much has been seen."""
+SLACK_SECONDS = 0.05
+"""Samples come at about their times."""
+REOPEN = 0.9
+"""Of the limit: under it new calls are taken again."""
+LATE_SECONDS = 0.03
+"""An event loop that is that late again and again loses audio, whatever the processor says."""
+LATE_SAMPLES = 4
+"""Of so many samples all but one have to be late."""
+SILENT_SECONDS = 3.0
+"""A media process that has not told its figures for so long has no room."""
+SETUP_SECONDS = 0.012
+"""The usual cost of beginning a call, and the most that is assumed."""
+CARRY_SHARE = 0.003
+"""The usual cost of a live call with an agent on its stream."""
+MAX_CARRY_SHARE = 0.02
+PRIOR_CALLS = 20
+_LONGEST_SPAN = 1.5
+
+
+class Shortage(StrEnum):
+    """Why there is no room."""
+
+    CONTROL = "control"
+    """The process that signals and decides is busy."""
+    MEDIA = "media"
+    """Every media process is busy."""
+    RAMP = "ramp"
+    """The calls that have just begun will need what is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """This process at one moment; ``cpu`` and ``loop`` are running totals in seconds."""
+
+    at: float
+    cpu: float
+    """Processor time of all threads."""
+    loop: float = 0.0
+    """How long the event loop's thread ran or waited for a processor; 0 where nobody can tell."""
+    lag: float = 0.0
+    """How much later than asked for the event loop came to this."""
+    live: int = 0
+    begun: int = 0
+    """Calls since the start of the process."""
+
+    def pressure_since(self, before: Sample) -> float:
+        elapsed = self.at - before.at
+        if elapsed <= 0:
+            return 0.0
+        return max(self.cpu - before.cpu, self.loop - before.loop) / elapsed
+
+
+class Mark:
+    """Open or shut, with hysteresis. ``limit`` 0: always open."""
+
+    __slots__ = ("limit", "shut")
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.shut = False
+
+    def judge(self, pressure: float, late: bool) -> None:
+        if self.limit <= 0:
+            return
+        if pressure >= self.limit or late:
+            self.shut = True
+        elif pressure < REOPEN * self.limit:
+            self.shut = False
+
+
+@dataclass(slots=True)
+class _Media:
+    mark: Mark
+    pressure: float = 0.0
+    told_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Forecast:
+    """What is known of the node as it was about a second ago (``at``)."""
+
+    at: float
+    begun: int
+    live: int
+    live_before: int
+    """Another second earlier."""
+    pressure: float = 0.0
+    settled: float = 0.0
+    setup: float = SETUP_SECONDS
+    carry: float = CARRY_SHARE
+
+    def expected(self, now: float, live: int, begun: int) -> float:
+        """The pressure of a second from now, share of a processor."""
+        span = min(max(now - self.at, WINDOW_SECONDS), _LONGEST_SPAN)
+        rate = max(0, begun - self.begun) / span
+        growth = max(0, live - self.live_before)
+        early = self.settled + self.setup * rate + self.carry * growth
+        return max(early, self.pressure + self.carry * max(0, live - self.live))
+
+
+class LoadMeter:
+    """``limit`` is the share of a processor from which on new calls are refused; 0: never."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.pressure = 0.0
+        """Of this process, over the last second."""
+        self._mark = Mark(limit)
+        self._samples: deque[Sample] = deque()
+        self._lags: deque[float] = deque(maxlen=LATE_SAMPLES)
+        self._forecast: _Forecast | None = None
+        self._media: dict[str, _Media] = {}
+
+    # ---- what is measured -------------------------------------------------------------------
+
+    def sample(self, sample: Sample) -> None:
+        """A measurement of this process, a few times a second."""
+        samples = self._samples
+        if samples and sample.at <= samples[-1].at:
+            return
+        samples.append(sample)
+        while len(samples) > 2 and samples[1].at <= sample.at - 2 * WINDOW_SECONDS - SLACK_SECONDS:
+            samples.popleft()
+        self._lags.append(sample.lag)
+        reference = self._seen_at(sample.at - WINDOW_SECONDS)
+        if reference is None:
+            self._forecast = _unknown(samples[0])
+            return
+        self.pressure = sample.pressure_since(reference)
+        self._mark.judge(self.pressure, self._late())
+        self._forecast = self._foretell(reference)
+
+    def observe(self, name: str, pressure: float, lag: float, now: float) -> None:
+        """The figures of another process that carries media, of the last second."""
+        media = self._media.setdefault(name, _Media(Mark(self.limit)))
+        media.pressure, media.told_at = pressure, now
+        media.mark.judge(pressure, lag >= LATE_SECONDS)
+
+    def forget(self, name: str) -> None:
+        """That process is gone."""
+        self._media.pop(name, None)
+
+    def pressures(self) -> dict[str, float]:
+        """By process."""
+        return {"control": self.pressure} | {n: m.pressure for n, m in self._media.items()}
+
+    # ---- what follows -----------------------------------------------------------------------
+
+    def shortage(self, now: float, live: int, begun: int) -> Shortage | None:
+        """Why a call may not begin now, while ``live`` calls live and ``begun`` have begun since
+        the start; ``None`` when it may."""
+        if self.limit <= 0:
+            return None
+        busy = self.busy(now)
+        if busy is not None:
+            return busy
+        known = self._forecast or _unknown(Sample(now, 0.0, live=live, begun=begun))
+        if known.expected(now, live + 1, begun + 1) > self.limit:
+            return Shortage.RAMP
+        return self._media_shortage(now, live, max(0, live + 1 - known.live))
+
+    def busy(self, now: float) -> Shortage | None:
+        """The same without regard to the calls of the last second."""
+        if self._mark.shut:
+            return Shortage.CONTROL
+        return Shortage.MEDIA if self._media and not self._with_room(now) else None
+
+    def _with_room(self, now: float) -> list[_Media]:
+        return [
+            media
+            for media in self._media.values()
+            if not media.mark.shut and now - media.told_at <= SILENT_SECONDS
+        ]
+
+    def _media_shortage(self, now: float, live: int, growth: int) -> Shortage | None:
+        if not self._media:
+            return None
+        room = sum(max(0.0, self.limit - media.pressure) for media in self._with_room(now))
+        used = sum(media.pressure for media in self._media.values())
+        return Shortage.RAMP if room < _carry(used, live) * growth else None
+
+    def _late(self) -> bool:
+        return len(self._lags) == LATE_SAMPLES and sorted(self._lags)[1] >= LATE_SECONDS
+
+    def _seen_at(self, at: float) -> Sample | None:
+        """The newest sample of that time or before."""
+        for sample in reversed(self._samples):
+            if sample.at <= at + SLACK_SECONDS:
+                return sample
+        return None
+
+    def _foretell(self, reference: Sample) -> _Forecast:
+        before = self._seen_at(reference.at - WINDOW_SECONDS) or self._samples[0]
+        pressure = reference.pressure_since(before)
+        rate = (reference.begun - before.begun) / max(reference.at - before.at, SLACK_SECONDS)
+        usual = PRIOR_CALLS * SETUP_SECONDS
+        setup = min(SETUP_SECONDS, (pressure + usual) / (rate + PRIOR_CALLS))
+        return _Forecast(
+            at=reference.at,
+            begun=reference.begun,
+            live=reference.live,
+            live_before=before.live,
+            pressure=self.pressure,
+            settled=max(0.0, pressure - setup * rate),
+            setup=setup,
+            carry=_carry(self.pressure, reference.live),
+        )
+
+
+def _unknown(start: Sample) -> _Forecast:
+    return _Forecast(start.at, start.begun, start.live, start.live)
+
+
+def _carry(pressure: float, live: int) -> float:
+    usual = PRIOR_CALLS * CARRY_SHARE
+    return min(MAX_CARRY_SHARE, (pressure + usual) / (live + PRIOR_CALLS))
