@@ -40,6 +40,7 @@ class Node:
             "RTP_PORTS": RTP_PORTS,
             "API_KEY": KEY,
             "LOG_LEVEL": "warning",
+            "LOAD_LIMIT": "0",
         } | {name.upper(): value for name, value in settings.items()}
 
     def __enter__(self) -> Self:

@@ -34,6 +34,7 @@ from ringback.core.bus import LocalBus
 from ringback.core.clock import Clock, SystemClock
 from ringback.core.database import Database
 from ringback.core.errors import RingbackError
+from ringback.core.load_watch import LoadWatch
 from ringback.core.metrics import Metrics
 from ringback.core.secrets import open_secret_box
 from ringback.core.settings import Settings
@@ -86,6 +87,7 @@ class Foundation:
     database: Database
     bus: LocalBus
     metrics: Metrics
+    load: LoadWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +258,7 @@ class _Running:
     listener: HttpListener
     owner: OwnerSetup
     voice: VoiceStatus
+    load: LoadWatch
     warnings: list[str] = field(default_factory=list)
 
 
@@ -316,7 +319,7 @@ class Application:
             guard=phone.guard or self._idle_guard(foundation, telephony),
             bus=foundation.bus,
             metrics=foundation.metrics,
-            readiness=lambda: self._problems(foundation.database, control),
+            readiness=lambda: self._problems(foundation, control),
             speech=lambda: Speech(voice.hosted_stt, voice.hosted_tts),
         )
         door = StreamDoor(accounts, control.service)
@@ -327,11 +330,13 @@ class Application:
         self._exits.push_async_callback(listener.stop)
         await phone.connector.start(control.service.sink)
         await listener.start()
+        foundation.load.start()
+        self._exits.callback(foundation.load.stop)
 
         self._exits.push_async_callback(self._background.finish, 0)
         self._background.spawn(accounts.run(), "key-usage")
         self._background.spawn(_keep_discovering(phone.addresses), "public-address")
-        running = _Running(control, phone, listener, owner, voice)
+        running = _Running(control, phone, listener, owner, voice, foundation.load)
         running.warnings = self._warnings(running)
         return running
 
@@ -344,7 +349,8 @@ class Application:
         bus, metrics = LocalBus(), Metrics()
         self._exits.push_async_callback(bus.close)
         metrics.gauge_from("bus_lost_events", "Events that slow listeners lost.", lambda: bus.lost)
-        return Foundation(self.settings, self._clock, database, bus, metrics)
+        load = LoadWatch(self.settings.load_limit, self._clock, metrics)
+        return Foundation(self.settings, self._clock, database, bus, metrics, load)
 
     async def _load(
         self, foundation: Foundation
@@ -394,6 +400,7 @@ class Application:
                 settings.max_calls,
                 str(settings.hold_music) if settings.hold_music is not None else None,
             ),
+            load=foundation.load,
         )
 
     async def stop(self) -> None:
@@ -439,6 +446,10 @@ class Application:
     def live_calls(self) -> int:
         return self._now.control.registry.live
 
+    @property
+    def load(self) -> LoadWatch:
+        return self._now.load
+
     async def call_released(self, call_id: str) -> None:
         """Return when the call is over and its recording and record are complete."""
         await self._now.control.service.released(call_id)
@@ -468,17 +479,19 @@ class Application:
         warnings += RtpPorts(ports.first, ports.last, clock=SystemClock()).probe()
         return warnings
 
-    async def _problems(self, database: Database, control: CallControl) -> dict[str, str]:
+    async def _problems(self, foundation: Foundation, control: CallControl) -> dict[str, str]:
         problems = {}
         try:
             async with asyncio.timeout(READY_SECONDS):
-                await database.check()
+                await foundation.database.check()
         except TimeoutError:
             problems["database"] = f"No answer within {READY_SECONDS:g} s."
         except RingbackError as error:
             problems["database"] = error.message
         if control.journal.overloaded:
             problems["journal"] = "The database cannot keep up with the calls."
+        if foundation.load.busy:
+            problems["load"] = "There is no processor time left for another call."
         if control.service.draining:
             problems["calls"] = "The node is shutting down."
         return problems

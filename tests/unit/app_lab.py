@@ -42,6 +42,7 @@ def app_settings(folder: Path, **changes: object) -> Settings:
         "rtp_ports": f"{first}-{first + 201}",
         "api_key": KEY,
         "shutdown_grace": 0,
+        "load_limit": 0,
     }
     return load_settings(values | changes, env_file=None)
 

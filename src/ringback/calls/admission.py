@@ -8,12 +8,29 @@ from ringback.calls.ports import AgentProfile
 from ringback.calls.registry import Registry
 from ringback.calls.states import Direction
 from ringback.core.errors import LimitReached, RingbackError, Unavailable
+from ringback.core.load import Shortage
+from ringback.core.load_watch import LoadWatch
+
+NODE_OVERLOADED = "node_overloaded"
+_BUSY = {
+    Shortage.CONTROL: "This node's processor has no room for another call.",
+    Shortage.MEDIA: "No media process of this node has room for another call.",
+    Shortage.RAMP: "This node has just begun as many calls as it has room for.",
+}
 
 
 class Admission:
     def __init__(
-        self, registry: Registry, journal: Journal, metrics: CallMetrics, max_calls: int
+        self,
+        registry: Registry,
+        journal: Journal,
+        metrics: CallMetrics,
+        max_calls: int,
+        load: LoadWatch | None = None,
     ) -> None:
+        if load is not None:
+            load.follow(registry.counts)
+        self._load = load
         self._registry = registry
         self._journal = journal
         self._metrics = metrics
@@ -23,9 +40,47 @@ class Admission:
         """The node is shutting down: no new call begins."""
 
     def check(
-        self, direction: Direction, account_id: str, profile: AgentProfile | None = None
+        self,
+        direction: Direction,
+        account_id: str,
+        profile: AgentProfile | None = None,
+        *,
+        continues: bool = False,
     ) -> None:
-        """Raises ``Unavailable`` or ``LimitReached``."""
+        """``continues``: a call that lives goes on in this one, which no load keeps from beginning.
+        Raises ``Unavailable`` or ``LimitReached``."""
+        self._check_node()
+        if not continues:
+            self._check_load()
+        if self._registry.live >= self.max_calls:
+            raise LimitReached(
+                f"Concurrent call limit reached: {self.max_calls} calls are live.",
+                code="concurrent_call_limit",
+                hint="End an active call first, or retry shortly.",
+            )
+        if profile is not None and profile.max_calls is not None:
+            self._check_agent(profile, profile.max_calls)
+
+    def takes_calls(self) -> bool:
+        """Whether an inbound call is worth a look; one that is not counts as turned away."""
+        try:
+            self._check_node()
+            self._check_load()
+        except Unavailable as error:
+            self.turned_away(Direction.INBOUND, error)
+            return False
+        return True
+
+    def _check_load(self) -> None:
+        shortage = self._load.shortage() if self._load is not None else None
+        if shortage is not None:
+            raise Unavailable(
+                _BUSY[shortage],
+                code=NODE_OVERLOADED,
+                hint="Try again in a few seconds, or on another node.",
+            )
+
+    def _check_node(self) -> None:
         if self.closed:
             raise Unavailable(
                 "This node is shutting down and takes no new calls.",
@@ -38,14 +93,6 @@ class Admission:
                 code="database_overloaded",
                 hint="Try again in a minute. The node's log and /metrics say more.",
             )
-        if self._registry.live >= self.max_calls:
-            raise LimitReached(
-                f"Concurrent call limit reached: {self.max_calls} calls are live.",
-                code="concurrent_call_limit",
-                hint="End an active call first, or retry shortly.",
-            )
-        if profile is not None and profile.max_calls is not None:
-            self._check_agent(profile, profile.max_calls)
 
     def _check_agent(self, profile: AgentProfile, limit: int) -> None:
         live = sum(

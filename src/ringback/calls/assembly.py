@@ -22,6 +22,7 @@ from ringback.calls.signalling import Signalling
 from ringback.core.bus import Bus
 from ringback.core.clock import Clock
 from ringback.core.database import Database
+from ringback.core.load_watch import LoadWatch
 from ringback.core.metrics import Metrics
 from ringback.media.plane import MediaPlane
 
@@ -60,6 +61,7 @@ class CallControl:
         recordings_dir: Path,
         limits: CallLimits,
         schedule: Schedule | None = None,
+        load: LoadWatch | None = None,
     ) -> None:
         self._node_id = node_id
         self._clock = clock
@@ -89,7 +91,7 @@ class CallControl:
             registry=self.registry,
             journal=self.journal,
             lifecycle=self.lifecycle,
-            admission=Admission(self.registry, self.journal, counts, limits.max_calls),
+            admission=Admission(self.registry, self.journal, counts, limits.max_calls, load),
             history=self.history,
             signalling=self.signalling,
             agents=agents,
@@ -100,6 +102,9 @@ class CallControl:
             hold_music=limits.hold_music,
         )
         self._media_reports = MediaReports(self.registry, self.lifecycle, self.service, plane)
+        self._show(counts)
+
+    def _show(self, counts: CallMetrics) -> None:
         counts.watch(
             live=lambda: self.registry.live,
             pending=lambda: self.journal.pending,

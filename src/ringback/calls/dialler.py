@@ -44,6 +44,8 @@ class PlaceCall:
     """Seconds until an answer; ``None``: the node's."""
     parent_call_id: str | None = None
     """The call for whose transfer or conference this one is placed."""
+    continues: bool = False
+    """The parent goes on in this one: it is transferred."""
 
 
 class Dialler:
@@ -88,7 +90,8 @@ class Dialler:
                 field="meeting_url",
             )
         profile = await self._profile(account_id, wanted.agent_id)
-        self._admission.check(Direction.OUTBOUND, account_id, profile)
+        continues = wanted.continues
+        self._admission.check(Direction.OUTBOUND, account_id, profile, continues=continues)
         entry = self._draft(account_id, wanted.meeting_url, wanted, platform, profile)
         await self._dial(entry, wanted, platform)
         return entry

@@ -100,6 +100,7 @@ class Registry:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._live: Counter[str] = Counter()
+        self._begun = 0
         self.idle = asyncio.Event()
         """Set while no call is live."""
         self.empty = asyncio.Event()
@@ -109,6 +110,7 @@ class Registry:
 
     def add(self, entry: Entry) -> None:
         self._entries[entry.call_id] = entry
+        self._begun += 1
         self._live[entry.account_id] += 1
         self.idle.clear()
         self.empty.clear()
@@ -148,6 +150,10 @@ class Registry:
     def live(self) -> int:
         """Calls that are not over, of all accounts."""
         return self._live.total()
+
+    def counts(self) -> tuple[int, int]:
+        """Calls that are not over, and those that were ever begun here."""
+        return self._live.total(), self._begun
 
     def live_of(self, account_id: str) -> int:
         return self._live[account_id]

@@ -18,7 +18,7 @@ def add_conference(router: APIRouter, calls: CallService) -> None:
         "/call/{call_id}/participants",
         summary="Bring somebody in",
         status_code=201,
-        responses=errors(400, 401, 403, 404, 408, 409, 413, 422, 429, 502),
+        responses=errors(400, 401, 403, 404, 408, 409, 413, 422, 429, 502, 503),
     )
     async def add_participant(
         call_id: CallId, body: ParticipantAdd, caller: CurrentAccount

@@ -58,6 +58,9 @@ class CallReports:
 
     # ---- an inbound call --------------------------------------------------------------------
 
+    def takes_calls(self) -> bool:
+        return self._admission.takes_calls()
+
     async def offered(self, offer: InboundOffer, leg: LegControl) -> str:
         """The call rings, everybody is told, and it is answered at once where that is wanted.
 
@@ -171,7 +174,7 @@ class CallReports:
         if entry.transferring:
             raise Conflict("The call is being transferred.", code="transfer_in_progress")
         try:
-            self._admission.check(Direction.OUTBOUND, entry.account_id)
+            self._admission.check(Direction.OUTBOUND, entry.account_id, continues=True)
         except RingbackError as error:
             self._admission.turned_away(Direction.OUTBOUND, error)
             raise

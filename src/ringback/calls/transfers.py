@@ -302,6 +302,7 @@ class Transfers:
             recording=False,
             transcripts=False,
             parent_call_id=facts.call_id,
+            continues=True,
             ring_timeout=wanted.timeout or DEFAULT_SECONDS,
         )
         is_number = ":" not in (wanted.target or "")

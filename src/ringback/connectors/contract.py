@@ -164,6 +164,11 @@ class LegControl(Protocol):
 class CallSink(Protocol):
     """What a connector reports to (implemented by the call service)."""
 
+    def takes_calls(self) -> bool:
+        """Whether this node takes new calls now. Asked for each new call before anything is done
+        for it; ``False`` counts as one turned away."""
+        ...
+
     async def offered(self, offer: InboundOffer, leg: LegControl) -> str:
         """A new inbound call, media session not yet opened. Returns the call id.
 

@@ -69,6 +69,16 @@ class SipEndpoint:
         self._requests.accepting_new_calls = accepting
 
     @property
+    def takes_calls(self) -> Callable[[], bool]:
+        """Asked for each new INVITE that replaces nothing, before anything is kept of it; ``False``
+        refuses it with 503 and Retry-After. Requests within calls are never asked about."""
+        return self._requests.takes_calls
+
+    @takes_calls.setter
+    def takes_calls(self, takes_calls: Callable[[], bool]) -> None:
+        self._requests.takes_calls = takes_calls
+
+    @property
     def gatekeeper(self) -> Gatekeeper | None:
         """Who says which requests outside of a call may come in; ``None``: all."""
         return self._requests.gatekeeper

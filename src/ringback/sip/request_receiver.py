@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from ringback.sip.dialog import DialogId
@@ -33,6 +34,7 @@ class RequestReceiver:
     def __init__(self, core: EndpointCore) -> None:
         self.accepting_new_calls = True
         self.gatekeeper: Gatekeeper | None = None
+        self.takes_calls: Callable[[], bool] = lambda: True
         self._core = core
         self._strangers = StrangerDesk(core)
         # Methods that we know of get their own refusal further down.
@@ -59,6 +61,8 @@ class RequestReceiver:
             busy = not self.accepting_new_calls
             self._strangers.answer(received, refusal, rejection, busy)
         elif layer.server_count >= self._core.config.max_server_transactions:
+            self._refuse_overload(received)
+        elif _is_new_call(received) and not self.takes_calls():
             self._refuse_overload(received)
         else:
             self._receive_new(received, layer.open_server(received, now), now)
@@ -212,6 +216,13 @@ class RequestReceiver:
         """503 without a transaction, so that refusing costs no memory."""
         self._core.drop(DropReason.OVERLOAD, received.flow)
         self._strangers.send(received, 503, headers=(self._core.retry_after,))
+
+
+def _is_new_call(received: ReceivedRequest) -> bool:
+    """Not within a dialog, and not in the place of a call that lives (RFC 3891)."""
+    if received.method != "INVITE" or received.to.tag is not None:
+        return False
+    return "Replaces" not in received.request.headers
 
 
 def _dialog_id(received: ReceivedRequest) -> DialogId:

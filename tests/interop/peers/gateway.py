@@ -70,6 +70,7 @@ class Gateway:
             "api_key": API_KEY,
             "shutdown_grace": 1,
             "media_workers": 1,
+            "load_limit": 0,
         } | settings
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.api = httpx2.Client(base_url=self.url, headers={"X-API-Key": API_KEY}, timeout=20)

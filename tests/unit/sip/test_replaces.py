@@ -6,7 +6,9 @@ import pytest
 
 from ringback.sip.endpoint import EndpointConfig
 from ringback.sip.events import (
+    DropReason,
     IncomingInvite,
+    OfferReceived,
 )
 from unit.sip.call_lab import InboundCall
 from unit.sip.sipkit import (
@@ -142,3 +144,29 @@ def test_without_transfers_replaces_is_an_extension_that_we_do_not_have() -> Non
     node = Node()
     replacing(node, "x;to-tag=1;from-tag=2")
     assert node.last("420 INVITE")
+
+
+@pytest.mark.requirement("node.overload")
+def test_a_busy_node_refuses_new_calls_without_a_trace_and_nothing_else() -> None:
+    made = call()
+    node, tag = made.node, made.session.local_tag
+    node.endpoint.takes_calls = lambda: False
+    before = node.endpoint.counts
+    for _ in range(2):
+        node.receive(request_from("INVITE", call_id="second", body=OFFER))
+        assert node.take_sent() == ["503 INVITE"]
+        assert node.last_response("503 INVITE").headers.get("Retry-After") == "10"
+    assert node.endpoint.counts == before
+    assert node.endpoint.dropped[DropReason.OVERLOAD] == 2
+    node.receive(request_from("OPTIONS", call_id="third"))
+    assert node.take_sent() == ["200 OPTIONS"]
+    node.events.clear()
+    replacing(node, f"their-call;to-tag={tag};from-tag=theirs")
+    replaced = node.event(IncomingInvite).replaced
+    assert replaced is not None
+    assert replaced.session is made.session
+    again = f"<sip:alice@192.0.2.1>;tag={tag}"
+    node.receive(request_from("INVITE", cseq=2, to=again, body=OFFER))
+    assert any(isinstance(event, OfferReceived) for event in node.events)
+    node.receive(request_from("BYE", cseq=3, to=again))
+    assert "200 BYE" in node.take_sent()

@@ -121,6 +121,9 @@ class CallProgress:
     over: asyncio.Event = field(default_factory=asyncio.Event)
     cause: Cause | None = None
 
+    def takes_calls(self) -> bool:
+        return True
+
     async def offered(self, offer: InboundOffer, leg: LegControl) -> str:
         raise Unavailable("This line only calls out.")
 

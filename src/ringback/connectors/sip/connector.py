@@ -107,6 +107,7 @@ class SipConnector:
         self._inbound = InboundCalls(
             self._directory, self._services, self._bind_host, self._transfers
         )
+        self._stack.endpoint.takes_calls = sink.takes_calls
         guard = self._guard
         gate = guard.attach(self._stack.endpoint, self._calls_from) if guard else None
         await self._stack.start(self._on_event, self._trace.tap if self._trace else None, gate)

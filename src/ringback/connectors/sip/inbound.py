@@ -46,7 +46,8 @@ from ringback.sip.sdp_values import SdpTooLarge
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER = 10
-"""Seconds after which a trunk that has as many calls as it may is worth another try."""
+"""Seconds after which a trunk that has as many calls as it may, or a busy node, is worth another
+try."""
 
 
 class InboundLeg(SipLeg):
@@ -189,8 +190,7 @@ class InboundCalls:
             return
         if isinstance(route, Refusal):
             self._log_refusal(query, route)
-            later = (("Retry-After", str(RETRY_AFTER)),) if route.status == 503 else ()
-            self._refuse(leg, route.status, route.reason, route.detail, later)
+            self._refuse(leg, route.status, route.reason, route.detail)
             return
         leg.take_place(route.lease)
         if not route.trusted:
@@ -324,6 +324,8 @@ class InboundCalls:
         log.info("inbound call refused", status=status, why=detail)
         leg.give_back()
         self.refusals[status] += 1
+        if status == 503:
+            headers = (*headers, ("Retry-After", str(RETRY_AFTER)))
         if leg.session is not None:
             leg.session.reject(status, reason, headers=headers, now=self._services.driver.now())
             self._services.driver.pump()

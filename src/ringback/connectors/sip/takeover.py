@@ -100,6 +100,9 @@ class Takeover:
 
     # ---- what the new leg reports -----------------------------------------------------------
 
+    def takes_calls(self) -> bool:
+        return self._sink.takes_calls()
+
     async def offered(self, offer: InboundOffer, leg: LegControl) -> str:
         raise RuntimeError("a leg that takes over is not offered")
 

@@ -126,6 +126,9 @@ class Sink:
     offer: InboundOffer | None = None
     refuses: RingbackError | None = None
 
+    def takes_calls(self) -> bool:
+        return True
+
     async def offered(self, offer: InboundOffer, leg: LegControl) -> str:
         self.leg, self.offer = leg, offer
         return "call"

@@ -66,6 +66,9 @@ class Sink:
     def __init__(self) -> None:
         self.causes: list[Cause] = []
 
+    def takes_calls(self) -> bool:
+        return True
+
     async def offered(self, offer: object, leg: object) -> str:
         return "call"
 
