@@ -255,6 +255,7 @@ class RtpSession:
                 counters.dropped_wrong_ssrc += 1
                 return
             self.receiver.restart()
+            self._shut_outlet()  # it leads to where the far end was before
         self.last_heard = now
         event = self.receiver.receive(packet, now)
         if event is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringback.media.bridge import AudioBridge
 from ringback.media.express import CLOSED
+from ringback.media.latch import Address
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import NegotiatedAudio, RtpAddress
 from ringback.media.rtp_session import RtpIdentity, RtpSession
@@ -39,11 +41,12 @@ class Call:
         self.short = short
         self.counters = MediaCounters()
         self.sent: list[bytes] = []
+        self.sent_to: tuple[str | int, ...] = ()
         self.rtp = RtpSession(
             RtpIdentity(1, 100, 5000, b"cname"),
             8000,
             self.counters,
-            send_rtp=lambda data, address: self.sent.append(data),
+            send_rtp=self._send,
             send_rtcp=lambda data, address: None,
             on_dtmf=lambda event: None,
             random=lambda: 0.5,
@@ -56,6 +59,10 @@ class Call:
         self.port = self.bridge.attach(self.ear, 8000)
         self.now = 10.0
         self.shortened = 0
+
+    def _send(self, data: bytes, address: Address) -> None:
+        self.sent.append(data)
+        self.sent_to = address
 
     def receive(self, data: bytes, address: tuple[str, int] = PHONE) -> None:
         inlet = self.rtp.inlet
@@ -222,3 +229,19 @@ def test_a_codec_that_has_nothing_to_send_leaves_a_pause() -> None:
     assert new.sequence == last.sequence + 1
     assert new.marker
     assert new.timestamp - last.timestamp == 320
+
+
+@pytest.mark.requirement("media.symmetric-rtp")
+def test_an_agent_that_speaks_first_is_heard_by_a_phone_behind_a_nat() -> None:
+    call, nat = Call(short=True), ("127.0.0.1", 61234)
+    for _ in range(3):
+        call.say(bytes((1, 2)) * 160)
+        call.tick()
+        call.now += 0.02
+    assert call.sent_to == PHONE
+    for sequence in range(5):
+        call.receive(packet(sequence), nat)
+        call.say(bytes((1, 2)) * 160)
+        call.tick()
+        call.now += 0.02
+    assert call.sent_to == nat
