@@ -21,11 +21,12 @@ calls of the last second. So these are counted in advance, and twice, as nobody 
 a second's work was beginning calls and what was carrying them; the larger one counts::
 
     expected = pressure + carry * (growth since a second ago)
-    expected = settled + setup * (calls begun since, per second) + carry * (growth since two)
+    expected = settled + setup * (calls begun since, per second) + carry' * (growth since then)
 
 ``setup`` is what beginning a call costs, seconds of processor time, and ``carry`` what a live one
 takes, share of a processor; both are estimated from what was measured, with ``PRIOR_CALLS`` calls
-of the usual cost added. ``settled`` is the pressure of a second ago without its set-ups.
+of the usual cost added. ``settled`` is the pressure of a second ago without its set-ups, and
+``carry'`` what a live call took of that, but no less than the usual.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ SETUP_SECONDS = 0.012
 """The usual cost of beginning a call, and the most that is assumed."""
 CARRY_SHARE = 0.003
 """The usual cost of a live call with an agent on its stream."""
-MAX_CARRY_SHARE = 0.02
+MAX_CARRY_SHARE = 0.01
 PRIOR_CALLS = 20
 _LONGEST_SPAN = 1.5
 
@@ -120,19 +121,20 @@ class _Forecast:
     at: float
     begun: int
     live: int
-    live_before: int
-    """Another second earlier."""
+    live_then: float
+    """On the average of the second before."""
     pressure: float = 0.0
     settled: float = 0.0
     setup: float = SETUP_SECONDS
     carry: float = CARRY_SHARE
+    settled_carry: float = CARRY_SHARE
 
     def expected(self, now: float, live: int, begun: int) -> float:
         """The pressure of a second from now, share of a processor."""
         span = min(max(now - self.at, WINDOW_SECONDS), _LONGEST_SPAN)
         rate = max(0, begun - self.begun) / span
-        growth = max(0, live - self.live_before)
-        early = self.settled + self.setup * rate + self.carry * growth
+        growth = max(0.0, live - self.live_then)
+        early = self.settled + self.setup * rate + self.settled_carry * growth
         return max(early, self.pressure + self.carry * max(0, live - self.live))
 
 
@@ -233,15 +235,17 @@ class LoadMeter:
         rate = (reference.begun - before.begun) / max(reference.at - before.at, SLACK_SECONDS)
         usual = PRIOR_CALLS * SETUP_SECONDS
         setup = min(SETUP_SECONDS, (pressure + usual) / (rate + PRIOR_CALLS))
+        settled = max(0.0, pressure - setup * rate)
         return _Forecast(
             at=reference.at,
             begun=reference.begun,
             live=reference.live,
-            live_before=before.live,
+            live_then=(before.live + reference.live) / 2,
             pressure=self.pressure,
-            settled=max(0.0, pressure - setup * rate),
+            settled=settled,
             setup=setup,
             carry=_carry(self.pressure, reference.live),
+            settled_carry=max(CARRY_SHARE, _carry(settled, before.live)),
         )
 
 
