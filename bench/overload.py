@@ -1,12 +1,13 @@
 """More calls than the gateway can carry: who is refused, and what the others hear of it.
 
-    python bench/overload.py --rate 30 --seconds 20
+    python bench/overload.py --rate 20 --seconds 25 --ramp 12
 
 A trunk calls at a steady rate and nobody hangs up. Each call that is answered has audio both ways
 at once: `bench/load.c` is its phone and, on the call's WebSocket, an agent that says back what it
 hears. `ringback serve` has one core, the load another. Shown are the answers, how many calls live
-in the end, and the gaps between the packets that come back to the phones, of all calls and from
-each one's second second on. With `--limit 0` nobody is refused, and one hears why that matters.
+in the end, and the gaps between the packets that come back to the phones, from `--ramp` seconds on,
+when the node is full and calls go on coming. With `--limit 0` nobody is refused, and one sees why
+that matters.
 
 Exit code 1 when nobody was refused, when a refusal was no 503 with Retry-After, or when more than
 1 % of the gaps are longer than 25 ms.
@@ -98,10 +99,12 @@ class Trunk:
 class Ends:
     """The phones and agents of the calls that were answered in one second, in one process."""
 
-    def __init__(self, program: Path, lines: Sequence[str], until: float) -> None:
-        seconds = max(1.0, until - time.monotonic() - SETTLE_SECONDS)
+    def __init__(self, program: Path, lines: Sequence[str], start: float, until: float) -> None:
+        now = time.monotonic()
+        settle = max(SETTLE_SECONDS, start - now)
+        seconds = max(1.0, until - now - settle)
         self._process = subprocess.Popen(
-            [program, str(len(lines)), f"{seconds:.2f}", str(SETTLE_SECONDS)],
+            [program, str(len(lines)), f"{seconds:.2f}", f"{settle:.2f}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -132,17 +135,27 @@ async def learn_ids(node: Node, ids: dict[str, str]) -> None:
                 ids[event["headers"][NUMBER]] = event["call_id"]
 
 
-async def drive(node: Node, program: Path, rate: float, seconds: float, most: int) -> Result:
+@dataclass(frozen=True)
+class Plan:
+    """Calls a second, how long, from when on it is measured (seconds), and how many at most."""
+
+    rate: float
+    seconds: float
+    ramp: float
+    calls: int
+
+
+async def drive(node: Node, program: Path, plan: Plan) -> Result:
     trunk, ids, ends = Trunk(node.sip_port), dict[str, str](), list[Ends]()
     node.answer_calls_from(LOCALHOST, trunk.port)
     learning = asyncio.create_task(learn_ids(node, ids))
     await asyncio.sleep(0.5)
     start = time.monotonic()
-    until, batch_at, number = start + seconds, start + BATCH_SECONDS, 0
+    until, batch_at, number = start + plan.seconds, start + BATCH_SECONDS, 0
     last = until - SETTLE_SECONDS - 2 * BATCH_SECONDS
     try:
         while (now := time.monotonic()) < until:
-            while now < last and number < min(most, (now - start) * rate):
+            while now < last and number < min(plan.calls, (now - start) * plan.rate):
                 trunk.call(number)
                 number += 1
             trunk.listen()
@@ -154,7 +167,7 @@ async def drive(node: Node, program: Path, rate: float, seconds: float, most: in
                     f"/api/call/{ids[n]}/stream?api_key={KEY}"
                     for n in known
                 ]
-                ends += [Ends(program, lines, until)] if lines else []
+                ends += [Ends(program, lines, start + plan.ramp, until)] if lines else []
             await asyncio.sleep(ROUND_SECONDS)
         figures = node.metrics()
         results = await asyncio.to_thread(lambda: [each.result() for each in ends])
@@ -211,11 +224,13 @@ def show(result: Result, cpu: float, waiting: float) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rate", type=float, default=30.0, help="calls a second")
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--rate", type=float, default=20.0, help="calls a second")
+    parser.add_argument("--seconds", type=float, default=25.0)
+    parser.add_argument("--ramp", type=float, default=12.0, help="when to begin to measure")
     parser.add_argument("--calls", type=int, default=10_000, help="calls at most")
     parser.add_argument("--limit", default="0.85", help="RINGBACK_LOAD_LIMIT; 0: none")
     options = parser.parse_args()
+    plan = Plan(options.rate, options.seconds, options.ramp, options.calls)
     pin(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -223,7 +238,7 @@ def main() -> int:
         (folder / "node").mkdir()
         with Node(folder / "node", shutdown_grace="0", load_limit=options.limit) as node:
             cpu, waiting = node.cpu_seconds(), node.waiting_seconds()
-            result = asyncio.run(drive(node, program, options.rate, options.seconds, options.calls))
+            result = asyncio.run(drive(node, program, plan))
             cpu, waiting = node.cpu_seconds() - cpu, node.waiting_seconds() - waiting
     good = show(result, cpu / options.seconds, waiting / options.seconds)
     say("refused in time, gaps within bounds" if good else "NOT good enough")
