@@ -43,7 +43,7 @@ from ringback.front.addresses import bracketed, hosts_of, ip_literal
 from ringback.front.data_folder import DataFolder
 from ringback.front.guards import OFF, dial_limits, sip_guard
 from ringback.front.listener import HttpListener
-from ringback.front.node_metrics import show_counters
+from ringback.front.node_metrics import show_counters, show_sip
 from ringback.front.stream_door import StreamDoor
 from ringback.front.web import Services, web
 from ringback.media.local_plane import NATIVE_SAMPLE_RATE, LocalMediaPlane
@@ -139,6 +139,8 @@ def worker_plane(foundation: Foundation, exits: AsyncExitStack, count: int) -> M
     plane = WorkerPlane(
         configurations, spawn, check_voice=voices.check, observe=QualityMetrics(metrics).observe
     )
+    load = foundation.load
+    plane.on_figures(lambda name, figures: load.account(name, figures.cpu, figures.waiting))
     _show_media(metrics, plane, plane.pacer_counters, plane.ports_in_use)
     show_counters(
         metrics, "media_workers", "Processes that carry audio.", lambda: asdict(plane.workers)
@@ -202,32 +204,8 @@ def sip_phone(foundation: Foundation, telephony: Telephony, plane: MediaPlane) -
         trace,
         guard,
     )
-    _show_sip(foundation.metrics, connector, trace)
+    show_sip(foundation.metrics, connector, trace)
     return PhoneStack(connector, addresses, guard)
-
-
-def _show_sip(metrics: Metrics, connector: SipConnector, trace: TraceBook | None) -> None:
-    if trace is not None:
-        show_counters(
-            metrics,
-            "sip_trace",
-            "Messages of the signalling trace.",
-            lambda: asdict(trace.counters),
-        )
-    show_counters(
-        metrics,
-        "sip_dropped",
-        "SIP messages that nothing wanted.",
-        connector.counters,
-        "reason",
-    )
-    show_counters(
-        metrics,
-        "sip_calls_refused",
-        "Inbound calls refused by the gateway.",
-        connector.refusals,
-        "status",
-    )
 
 
 def _resolver(settings: Settings, clock: Clock) -> Resolver:

@@ -72,7 +72,7 @@ class Lab:
 
 @asynccontextmanager
 async def lab_of(folder: Path) -> AsyncIterator[Lab]:
-    application = build(app_settings(folder, load_limit=0.85))
+    application = build(app_settings(folder, load_limit=0.85, media_workers=0))
     await application.start()
     application.load.stop()  # what this process itself uses is not what is tested
     base = f"http://127.0.0.1:{application.http_port}"

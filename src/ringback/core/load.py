@@ -45,7 +45,7 @@ LATE_SECONDS = 0.03
 """An event loop that is that late again and again loses audio, whatever the processor says."""
 LATE_SAMPLES = 4
 """Of so many samples all but one have to be late."""
-SILENT_SECONDS = 3.0
+SILENT_SECONDS = 5.0
 """A media process that has not told its figures for so long has no room."""
 SETUP_SECONDS = 0.012
 """The usual cost of beginning a call, and the most that is assumed."""
@@ -112,6 +112,8 @@ class _Media:
     mark: Mark
     pressure: float = 0.0
     told_at: float = 0.0
+    used: float | None = None
+    used_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,18 @@ class LoadMeter:
         media = self._media.setdefault(name, _Media(Mark(self.limit)))
         media.pressure, media.told_at = pressure, now
         media.mark.judge(pressure, lag >= LATE_SECONDS)
+
+    def account(self, name: str, used: float, now: float) -> None:
+        """The same by a running total, each second: for how many seconds since its start the
+        process had or wanted a processor."""
+        media = self._media.setdefault(name, _Media(Mark(self.limit)))
+        media.told_at = now
+        before, elapsed = media.used, now - media.used_at
+        if before is not None and used >= before:
+            if elapsed < WINDOW_SECONDS / 2:  # we were late to hear of the one before
+                return
+            self.observe(name, (used - before) / elapsed, 0.0, now)
+        media.used, media.used_at = used, now
 
     def forget(self, name: str) -> None:
         """That process is gone."""

@@ -90,6 +90,10 @@ class LoadWatch:
         waited for, and how late its event loop was (seconds). At least once a second."""
         self.meter.observe(name, pressure, lag, self._clock.monotonic())
 
+    def account(self, name: str, cpu: float, waiting: float) -> None:
+        """The same by what a media process has used and waited for since its start, in seconds."""
+        self.meter.account(name, cpu + waiting, self._clock.monotonic())
+
     def forget(self, name: str) -> None:
         """That media process is gone."""
         self.meter.forget(name)

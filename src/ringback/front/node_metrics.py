@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 
 from prometheus_client.core import CounterMetricFamily
 
+from ringback.connectors.sip.connector import SipConnector
+from ringback.connectors.sip.trace import TraceBook
 from ringback.core.metrics import PREFIX, Metrics
 
 Read = Callable[[], Mapping[str, float]]
@@ -43,3 +46,27 @@ def show_counters(
 ) -> None:
     """Add what ``read`` returns to ``GET /metrics``."""
     metrics.registry.register(CounterTable(name, meaning, read, label))
+
+
+def show_sip(metrics: Metrics, connector: SipConnector, trace: TraceBook | None) -> None:
+    if trace is not None:
+        show_counters(
+            metrics,
+            "sip_trace",
+            "Messages of the signalling trace.",
+            lambda: asdict(trace.counters),
+        )
+    show_counters(
+        metrics,
+        "sip_dropped",
+        "SIP messages that nothing wanted.",
+        connector.counters,
+        "reason",
+    )
+    show_counters(
+        metrics,
+        "sip_calls_refused",
+        "Inbound calls refused by the gateway.",
+        connector.refusals,
+        "status",
+    )

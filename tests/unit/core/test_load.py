@@ -272,3 +272,19 @@ def test_a_burst_has_to_fit_into_what_the_media_processes_have_left() -> None:
     answers = [node.call() for _ in range(50)]
     assert answers.count(None) == pytest.approx(0.1 / (1.6 / 300), abs=4)
     assert answers[-1] is Shortage.RAMP
+
+
+def test_running_totals_of_a_media_process_are_its_pressure_over_the_time_between() -> None:
+    meter = LoadMeter(LIMIT)
+    for number, used in enumerate((50.0, 50.5, 51.4)):
+        meter.account("media-1", used, number)
+    assert meter.pressures()["media-1"] == pytest.approx(0.9)
+    assert meter.shortage(2.0, 0, 0) is Shortage.MEDIA
+    meter.account("media-1", 51.9, 2.1)  # two at once, as the first was late
+    assert meter.pressures()["media-1"] == pytest.approx(0.9)
+    meter.account("media-1", 52.0, 3.0)
+    assert meter.pressures()["media-1"] == pytest.approx(0.6)
+    assert meter.shortage(3.0, 0, 0) is None
+    meter.account("media-1", 0.3, 4.0)  # another process of that name
+    meter.account("media-1", 1.2, 5.0)
+    assert meter.shortage(5.0, 0, 0) is Shortage.MEDIA
