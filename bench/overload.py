@@ -10,7 +10,8 @@ when the node is full and calls go on coming. With `--limit 0` nobody is refused
 that matters.
 
 Exit code 1 when nobody was refused, when a refusal was no 503 with Retry-After, or when more than
-1 % of the gaps are longer than 25 ms.
+1 % of the gaps are longer than 25 ms. Where the gateway had to wait for its processor, the gaps are
+those of the neighbours, too: measure on a machine that has two cores to itself.
 """
 
 from __future__ import annotations
