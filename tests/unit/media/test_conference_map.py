@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ringback.core.errors import LimitReached
-from ringback.media import conference_map
 from ringback.media.bridge import MAX_PARTICIPANTS
 from ringback.media.conference_map import ConferenceMap
 
@@ -89,11 +88,11 @@ class MapMachine(RuleBasedStateMachine):
         super().__init__()
         self.map = ConferenceMap()
         self.parents: dict[str, str] = {}
-        self.limit = conference_map.MAX_PARTICIPANTS
-        conference_map.MAX_PARTICIPANTS = LIMIT
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr("ringback.media.conference_map.MAX_PARTICIPANTS", LIMIT)
 
     def teardown(self) -> None:
-        conference_map.MAX_PARTICIPANTS = self.limit
+        self.patch.undo()
 
     def host(self, name: str) -> str:
         for _ in range(10):
