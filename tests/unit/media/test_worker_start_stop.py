@@ -13,9 +13,10 @@ from ringback.core.errors import (
     Unavailable,
 )
 from ringback.media import worker, worker_plane
+from ringback.media.worker_messages import Ready
 from unit.media.media_lab import LOCALHOST, Run, phone_socket
 from unit.media.stream_lab import UPGRADE
-from unit.media.worker_lab import call, lab, talk
+from unit.media.worker_lab import call, lab, talk, turn
 
 pytestmark = pytest.mark.usefixtures("quick_workers")
 
@@ -121,6 +122,38 @@ def test_stop_waits_for_a_worker_that_is_being_replaced(run: Run) -> None:
             n.processes[1].kill()
             await stopping
             assert n.living == []
+
+    run(main())
+
+
+def test_stop_waits_for_a_process_that_died_before(run: Run) -> None:
+    async def main() -> None:
+        async with lab(1) as n:
+            (process,) = n.processes
+            process.buries.clear()
+            process.die()
+            await n.until(lambda: n.plane.workers.lost == 1)
+            stopping = asyncio.ensure_future(n.plane.stop())
+            await n.until(lambda: n.plane._starts == set())
+            for _ in range(50):
+                await turn()
+            assert not stopping.done()
+            process.buries.set()
+            await stopping
+
+    run(main())
+
+
+def test_a_worker_that_comes_up_after_it_was_stopped_stays_stopped(run: Run) -> None:
+    async def main() -> None:
+        async with lab(1) as n:
+            (one,) = n.plane._workers
+            stopping = asyncio.ensure_future(one.stop())
+            await turn()
+            one._received(Ready(), ())
+            await stopping
+            assert one.state is worker.State.STOPPED
+            assert n.plane.workers.lost == 0
 
     run(main())
 

@@ -73,6 +73,9 @@ class LoopProcess:
         self.ticker = HandTicker(self.clock)
         self.ports = FewPorts(capacity)
         self.kills = 0
+        self.buries = asyncio.Event()
+        self.buries.set()
+        """Cleared: the process is dead, but not yet gone for who waits for it."""
         self.name = ""
         self._code = asyncio.get_running_loop().create_future()
         self.server = WorkerServer(connection, self._make, self._figures)
@@ -148,6 +151,7 @@ class LoopProcess:
 
     async def wait(self) -> int:
         code: int = await asyncio.shield(self._code)
+        await self.buries.wait()
         return code
 
     async def buried(self) -> None:
