@@ -19,7 +19,7 @@ import pytest
 import uvloop
 import websockets
 
-from interop.peers.process import free_port_pair, is_bound, wait_until
+from interop.peers.process import is_bound, wait_until
 from ringback.core.errors import InvalidRequest, StartupError
 from ringback.media.plane import (
     MediaEvent,
@@ -38,6 +38,8 @@ from unit.media.test_plane_control import Phone
 PATIENCE = 30.0
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 CLOSE_ON_EXEC = 0o2000000
+FIRST_PORT = 42000 + 2 * (os.getpid() % 10000)
+"""Tests that run beside these begin elsewhere."""
 
 
 def run(main: Coroutine[object, object, None], loop: str = "uvloop") -> None:
@@ -55,18 +57,15 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 
 
 class Node:
-    """Call control of one worker that has one pair of ports."""
+    """Call control of one worker; ``port`` is that of its last call."""
 
     def __init__(self, log_level: str = "info") -> None:
-        self.port = free_port_pair()
-        while self.port % 2:
-            self.port = free_port_pair()
+        self.port = 0
         self.events: list[MediaEvent] = []
         self.reports: list[SessionReport] = []
         self.started: list[Started] = []
-        ports = self.port, self.port + 1
         self.plane = WorkerPlane(
-            [Configure("media-1", *ports, log_level, True)],
+            [Configure("media-1", FIRST_PORT, FIRST_PORT + 199, log_level, True)],
             self.spawn,
             check_voice=lambda spec: None,
             observe=self.reports.append,
@@ -83,7 +82,9 @@ class Node:
 
     async def call(self, phone: socket.socket, recording: Path | None = None) -> Phone:
         opened = await self.plane.open(OpenSession("c1", LOCALHOST))
-        assert (opened.rtp_port, opened.rtcp_port) == (self.port, self.port + 1)
+        assert opened.rtp_port in range(FIRST_PORT, FIRST_PORT + 199, 2)
+        assert opened.rtcp_port == opened.rtp_port + 1
+        self.port = opened.rtp_port
         self.plane.negotiate("c1", audio(phone.getsockname()[1]))
         self.plane.activate("c1", None if recording is None else str(recording))
         return Phone(phone, opened.rtp_port)
@@ -289,11 +290,11 @@ async def main():
         started.append(await spawn())
         return started[-1]
 
-    configuration = Configure("media-1", port, port + 1, "info", False)
+    configuration = Configure("media-1", port, port + 199, "info", False)
     plane = WorkerPlane([configuration], start, check_voice=print)
     await plane.start()
-    await plane.open(OpenSession("c1", "127.0.0.1"))
-    print(started[0].process.pid, flush=True)
+    opened = await plane.open(OpenSession("c1", "127.0.0.1"))
+    print(started[0].process.pid, opened.rtp_port, flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -301,13 +302,11 @@ asyncio.run(main())
 
 
 def test_a_worker_outlives_its_call_control_by_no_more_than_it_takes_to_close() -> None:
-    port = Node().port
-    with subprocess.Popen(
-        [sys.executable, "-c", CALL_CONTROL, str(port)], stdout=subprocess.PIPE, text=True
-    ) as control:
+    command = [sys.executable, "-c", CALL_CONTROL, str(FIRST_PORT)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as control:
         try:
             assert control.stdout is not None
-            pid = int(control.stdout.readline())
+            pid, port = map(int, control.stdout.readline().split())
             assert runs(pid)
             assert is_bound(port)
         finally:
