@@ -129,7 +129,7 @@ def _complaint(text: str) -> PydanticCustomError:
 def _workers(value: object) -> object:
     if value == AUTO or (isinstance(value, int) and 0 <= value <= MOST_WORKERS):
         return value
-    if isinstance(value, str) and value.strip().isdigit() and int(value) <= MOST_WORKERS:
+    if isinstance(value, str) and _is_number(value.strip()) and int(value) <= MOST_WORKERS:
         return int(value)
     raise _complaint(f"must be auto or a number from 0 to {MOST_WORKERS}")
 

@@ -31,8 +31,8 @@ MAX_FILES = 4
 _READ = 256 * 1024
 _HEAD = struct.Struct("!IB")
 _FD_SIZE = array.array("i").itemsize
-_PLAIN: dict[str, type] = {"str": str, "dict": dict}
-"""What enumerations and other mappings travel as."""
+_PLAIN: dict[str, type] = {"str": str, "int": int, "float": float, "dict": dict}
+"""What enumerations, the numbers of numpy and other mappings travel as."""
 
 
 class ChannelBroken(Exception):
@@ -48,7 +48,8 @@ class _Outgoing:
 class Channel:
     """``received(message, files)`` is called on the event loop for each message, in order;
     the files (descriptors) belong to the callee. ``closed()`` is called once, when the other side
-    is gone or broken, not after ``close``."""
+    is gone or broken, not after ``close`` and never from inside ``send``. What ``received``
+    raises is logged, and the next message goes on."""
 
     def __init__(
         self,
@@ -57,17 +58,24 @@ class Channel:
         received: Callable[[object, Sequence[int]], None],
         closed: Callable[[], None],
     ) -> None:
+        """Raises ``TypeError`` for a type that does not say how it is restored."""
         connection.setblocking(False)
         self._connection = connection
         self._types = frozenset(types)
+        for each in self._types:
+            # Without it a pickle may change the class itself (pickle, "BUILD").
+            if not hasattr(each, "__setstate__"):
+                raise TypeError(f"{each.__qualname__} has no __setstate__")
         self._named = {(each.__module__, each.__qualname__): each for each in self._types}
         self._received = received
         self._closed = closed
         self._incoming = bytearray()
-        self._files: deque[int] = deque()
+        self._files: deque[list[int]] = deque()
+        """Of each message that has any, those that could be taken."""
         self._outgoing: deque[_Outgoing] = deque()
         self._queued = 0
         self._open = True
+        self._ending: asyncio.Handle | None = None
         self._flushed = asyncio.Event()
         self._flushed.set()
         self._loop = asyncio.get_running_loop()
@@ -77,11 +85,14 @@ class Channel:
 
     def send(self, message: object, files: Sequence[socket.socket] = ()) -> None:
         """Send ``message`` and hand ``files`` over; they are closed here once they are gone. To
-        one that is gone nothing is sent. Raises ``TypeError`` for what is no message."""
+        one that is gone nothing is sent. Raises ``TypeError`` for what is no message and
+        ``ValueError`` for one that is too long: the files are the caller's then."""
         if not self._open:
             _close_all(files)
             return
         body = self._encode(message)
+        if len(body) > MAX_MESSAGE or len(files) > MAX_FILES:
+            raise ValueError(f"a message of {len(body)} bytes and {len(files)} files")
         data = memoryview(_HEAD.pack(len(body), len(files)) + body)
         self._queued += len(data)
         self._outgoing.append(_Outgoing(data, files))
@@ -141,12 +152,12 @@ class Channel:
         except OSError:
             self._give_up()
             return
-        for level, kind, content in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                descriptors = array.array("i")
-                descriptors.frombytes(content[: len(content) - len(content) % _FD_SIZE])
-                self._files.extend(descriptors)
-        if not data or flags & socket.MSG_CTRUNC:
+        # One read brings the files of one message at most (unix(7)); without room for more
+        # descriptors in this process it brings fewer than were sent.
+        taken = _descriptors(ancillary)
+        if taken or flags & socket.MSG_CTRUNC:
+            self._files.append(taken)
+        if not data:
             self._give_up()
             return
         self._incoming += data
@@ -162,16 +173,29 @@ class Channel:
         incoming = self._incoming
         while self._open and len(incoming) - start >= _HEAD.size:
             size, count = _HEAD.unpack_from(incoming, start)
-            if size > MAX_MESSAGE or count > len(self._files):
+            if size > MAX_MESSAGE or count > MAX_FILES or (count and not self._files):
                 raise ChannelBroken(f"{size} bytes with {count} files")
             end = start + _HEAD.size + size
             if len(incoming) < end:
                 break
             message = self._decode(bytes(incoming[start + _HEAD.size : end]))
-            files = [self._files.popleft() for _ in range(count)]
+            files = self._files.popleft() if count else []
             start = end
-            self._received(message, files)
+            self._hand_on(message, files, count)
         del incoming[:start]
+        if len(self._files) > 1:
+            raise ChannelBroken("files that belong to no message")
+
+    def _hand_on(self, message: object, files: Sequence[int], count: int) -> None:
+        """What fails costs this message and none of the others."""
+        if len(files) != count:
+            logger.error("%s is lost: no room for its files", type(message).__name__)
+            close_descriptors(files)
+            return
+        try:
+            self._received(message, files)
+        except Exception:
+            logger.exception("%s failed", type(message).__name__)
 
     def _decode(self, body: bytes) -> object:
         try:
@@ -185,6 +209,8 @@ class Channel:
 
     def close(self) -> None:
         """Twice is once. What is queued is lost."""
+        if self._ending is not None:
+            self._ending.cancel()
         if not self._open:
             return
         self._open = False
@@ -196,12 +222,12 @@ class Channel:
         self._outgoing.clear()
         self._flushed.set()
         while self._files:
-            os.close(self._files.popleft())
+            close_descriptors(self._files.popleft())
 
     def _give_up(self) -> None:
         if self._open:
             self.close()
-            self._closed()
+            self._ending = self._loop.call_soon(self._closed)
 
 
 class _Writer(pickle.Pickler):
@@ -214,10 +240,14 @@ class _Writer(pickle.Pickler):
     def reducer_override(self, obj: object, /) -> Any:
         if obj in self._types if isinstance(obj, type) else type(obj) in self._types:
             return NotImplemented
-        if obj is str or obj is dict:
+        if isinstance(obj, type) and _PLAIN.get(obj.__name__) is obj:
             return NotImplemented
         if isinstance(obj, str):
             return str, (str.__str__(obj),)
+        if isinstance(obj, int):
+            return int, (int.__int__(obj),)
+        if isinstance(obj, float):
+            return float, (float.__float__(obj),)
         if isinstance(obj, Mapping):
             return dict, (dict(obj),)
         raise TypeError(f"{type(obj).__qualname__} cannot be sent to another process")
@@ -235,6 +265,20 @@ class _Reader(pickle.Unpickler):
         if found is None or found.__module__ != module_name:
             raise ChannelBroken(f"{module_name}.{global_name} is no message")
         return found
+
+
+def close_descriptors(files: Iterable[int]) -> None:
+    """For who is given files and has no use for them."""
+    for each in files:
+        os.close(each)
+
+
+def _descriptors(ancillary: Iterable[tuple[int, int, bytes]]) -> list[int]:
+    found = array.array("i")
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            found.frombytes(content[: len(content) - len(content) % _FD_SIZE])
+    return found.tolist()
 
 
 def _close_all(files: Sequence[socket.socket]) -> None:

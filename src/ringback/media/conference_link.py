@@ -16,9 +16,11 @@ from collections import deque
 from collections.abc import Callable
 
 from ringback.audio.resample import FrameResampler
+from ringback.media.agent_port import SAMPLE_BYTES
 from ringback.media.bridge import AudioBridge
 from ringback.media.express import Inlet
 from ringback.media.metrics import MediaCounters
+from ringback.media.plane import FRAME_MS
 
 MAX_WAITING = 3
 """Frames from the other side that wait for our tick; one would do if all were on time."""
@@ -77,10 +79,10 @@ class LinkLeg:
                 return
             except OSError:
                 datagram = b""
-            if len(datagram) > _RATE.size:
-                self._waiting.append(datagram)
-            else:
+            if not datagram:
                 self.gone = True
+            elif _is_frame(datagram):
+                self._waiting.append(datagram)
 
     def _at_own_rate(self, frame: bytes, rate: int) -> bytes:
         if rate != self._resampled_from:
@@ -104,6 +106,15 @@ class LinkLeg:
 
     def flow(self, now: float, frames: int) -> None:
         """Nothing flows outside a conference."""
+
+
+def _is_frame(datagram: bytes) -> bool:
+    """Whether it has 20 ms of its rate: anything else would stop the whole conference."""
+    if len(datagram) <= _RATE.size:
+        return False
+    rate: int = _RATE.unpack_from(datagram)[0]
+    whole = rate * FRAME_MS % 1000 == 0
+    return whole and len(datagram) - _RATE.size == rate * FRAME_MS // 1000 * SAMPLE_BYTES
 
 
 class ConferenceLink:

@@ -74,5 +74,12 @@ class MediaCounters:
             if more:
                 setattr(self, name, getattr(self, name) + more)
 
+    def __getstate__(self) -> tuple[int, ...]:
+        return tuple(getattr(self, name) for name in _NAMES)
+
+    def __setstate__(self, counts: tuple[int, ...]) -> None:
+        for name, count in zip(_NAMES, counts, strict=True):
+            setattr(self, name, count)
+
 
 _NAMES = tuple(field.name for field in fields(MediaCounters))

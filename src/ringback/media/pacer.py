@@ -181,6 +181,12 @@ class PacerCounters:
         self.skipped += other.skipped
         self.errors += other.errors
 
+    def __getstate__(self) -> tuple[int, ...]:
+        return self.frames, self.overruns, self.skipped, self.errors
+
+    def __setstate__(self, counts: tuple[int, ...]) -> None:
+        self.frames, self.overruns, self.skipped, self.errors = counts
+
 
 class Pacer:
     """The schedule. ``run_due(now)`` ticks what is due; ``next_due()`` says when to come back."""

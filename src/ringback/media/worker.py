@@ -26,7 +26,7 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 from ringback.core.errors import RingbackError, Unavailable
-from ringback.media.channel import Channel
+from ringback.media.channel import Channel, close_descriptors
 from ringback.media.metrics import MediaCounters
 from ringback.media.pacer import PacerCounters
 from ringback.media.plane import MediaEvent, SessionReport
@@ -54,6 +54,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 """More than the end of a call waits for a slow disk or a slow voice."""
 SILENT_SECONDS = 15
+LOOK_SECONDS = 1.0
 LAST_WORDS_SECONDS = 1.0
 MODULE = "ringback.media_process"
 
@@ -101,6 +102,7 @@ async def spawn() -> Started:
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",
                 "-m",
                 MODULE,
                 str(theirs.fileno()),
@@ -182,6 +184,9 @@ class Worker:
 
     def _received(self, message: object, files: Sequence[int]) -> None:
         self._silent = 0.0
+        close_descriptors(files)
+        if self.state is State.GONE:
+            return
         match message:
             case Answer():
                 self._settle(message.number, message.value)
@@ -194,7 +199,7 @@ class Worker:
             case Figures():
                 self.figures = message
                 self._owner.worker_figures(self)
-            case Ready():
+            case Ready() if self.state is State.STARTING:
                 self.state = State.READY
                 self.was_ready = True
                 self._settled.set()
@@ -210,6 +215,10 @@ class Worker:
 
     # ---- the end ----------------------------------------------------------------------------
 
+    async def ended(self) -> None:
+        """Returns when the process is."""
+        await asyncio.shield(self._reaper)
+
     async def stop(self) -> None:
         """End the process with all its sessions closed; after ``STOP_SECONDS`` without."""
         was, self.state = self.state, State.STOPPED
@@ -219,7 +228,7 @@ class Worker:
             self._channel.send(Stop())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
-                await asyncio.shield(self._reaper)
+                await self.ended()
                 return
         logger.error("the media worker %s did not stop and is killed", self.name)
         self.kill()
@@ -246,9 +255,9 @@ class Worker:
         """A worker that hangs is as good as dead. Counted in looks, each of which let the event
         loop read what had come, so that our own delays do not count."""
         while self._silent < SILENT_SECONDS:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(LOOK_SECONDS)
             patience = START_SECONDS if self.state is State.STARTING else SILENT_SECONDS
-            self._silent += SILENT_SECONDS / patience
+            self._silent += LOOK_SECONDS * SILENT_SECONDS / patience
         self._gone(f"it was silent for {SILENT_SECONDS} s")
 
     def _gone(self, why: str) -> None:
@@ -258,6 +267,8 @@ class Worker:
         if self.state in (State.GONE, State.STOPPED):
             return
         self.state = State.GONE
+        self._channel.close()
+        self._unheard.set()
         self._settled.set()
         self._watch.cancel()
         self.kill()

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringback.core.end_reason import EndReason
-from ringback.core.errors import Conflict, StartupError, Unavailable
+from ringback.core.errors import Conflict, LimitReached, StartupError, Unavailable
 from ringback.media.conference_map import ConferenceMap
 from ringback.media.metrics import MediaCounters
 from ringback.media.pacer import PacerCounters
@@ -77,6 +77,8 @@ class WorkerPlane:
         self._observe = observe
         self._workers: list[Worker] = []
         self._places: dict[str, Worker] = {}
+        self._alive: set[str] = set()
+        """Those that are open, and not yet closing: who loses one of them is told."""
         self._conferences = ConferenceMap()
         self._links: dict[str, tuple[Worker, Worker]] = {}
         self.listener_errors = 0
@@ -84,6 +86,7 @@ class WorkerPlane:
         self._past_pacer = PacerCounters()
         self._listeners: list[Callable[[MediaEvent], None]] = []
         self._figures_listeners: list[Callable[[str, Figures], None]] = []
+        self._starts: set[asyncio.Task[object]] = set()
         self._tasks: set[asyncio.Task[object]] = set()
         self._stopping = False
 
@@ -95,7 +98,8 @@ class WorkerPlane:
 
     async def start(self) -> None:
         """Raises ``StartupError`` when a worker does not come up."""
-        await asyncio.gather(*(self._start_first(each) for each in self._configurations))
+        starts = [_task(self._start_first(each), self._starts) for each in self._configurations]
+        await asyncio.gather(*starts)
 
     async def _start_first(self, configuration: Configure) -> None:
         for _ in range(START_ATTEMPTS):
@@ -129,11 +133,14 @@ class WorkerPlane:
         self._past_pacer.add(worker.figures.pacer)
         self.workers.lost += 1
         self.workers.sessions_lost += len(worker.sessions)
+        lost = [session_id for session_id in worker.sessions if session_id in self._alive]
         for session_id in list(worker.sessions):
             self._forget(session_id)
+        for session_id in lost:
             self.worker_event(MediaFailed(session_id, EndReason.MEDIA_LOST, DIED))
+        _task(worker.ended(), self._tasks)
         if worker.was_ready and not self._stopping:
-            self._spawn(self._replace(worker))
+            _task(self._replace(worker), self._starts)
 
     async def _replace(self, lost: Worker) -> None:
         pause = FIRST_PAUSE if lost.age >= STEADY_SECONDS else LONGEST_PAUSE
@@ -208,9 +215,8 @@ class WorkerPlane:
 
     def _candidates(self, request: OpenSession) -> list[Worker]:
         """Who may carry it, the best first."""
-        if request.stands_in_for is not None:
-            place = self._places.get(request.stands_in_for)
-            return [place] if place is not None else []
+        if place := self._places.get(request.stands_in_for or ""):
+            return [place]
         return sorted(self._ready(), key=lambda worker: len(worker.sessions))
 
     async def _open_on(self, worker: Worker, request: OpenSession) -> SessionOpened:
@@ -220,17 +226,22 @@ class WorkerPlane:
         try:
             opened: SessionOpened = await worker.ask("open", request)
         except asyncio.CancelledError:
-            self._spawn(self.close(session_id))
+            _task(self.close(session_id), self._tasks)
             raise
         except BaseException:
             self._forget(session_id)
             raise
+        if self._places.get(session_id) is not worker:
+            # It died after it had answered, before we came to read that.
+            raise Unavailable(DIED, code="media_lost", hint=COMING)
+        self._alive.add(session_id)
         return opened
 
     async def close(self, session_id: str) -> SessionReport:
         worker = self._places.get(session_id)
         if worker is None:
             return SessionReport(session_id)
+        self._alive.discard(session_id)
         self._end_links(session_id)
         try:
             report: SessionReport = await worker.ask("close", session_id)
@@ -253,28 +264,26 @@ class WorkerPlane:
     async def stop(self) -> None:
         """Close every session and end every worker. No session opens after that."""
         self._stopping = True
-        await asyncio.gather(*(worker.stop() for worker in self._workers))
-        for task in self._tasks:
+        for task in self._starts:
             task.cancel()
-        if self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._starts, return_exceptions=True)
+        await asyncio.gather(*(worker.stop() for worker in self._workers))
+        for session_id in list(self._places):
+            self._forget(session_id)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _forget(self, session_id: str) -> None:
         worker = self._places.get(session_id)
         if worker is None:
             return
         self._end_links(session_id)
+        self._alive.discard(session_id)
         del self._places[session_id]
         worker.sessions.discard(session_id)
 
     def _command(self, name: CommandName, session_id: str, *arguments: object) -> None:
         if worker := self._places.get(session_id):
             worker.command(name, session_id, *arguments)
-
-    def _spawn(self, work: Coroutine[object, object, object]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # ---- conferences ------------------------------------------------------------------------
 
@@ -285,21 +294,32 @@ class WorkerPlane:
             return
         if not self._conferences.may_join(session_id, conference):
             return
-        self.part(session_id)
-        self._conferences.join(session_id, conference)
         if worker is other:
+            self.part(session_id)
             worker.command("join", session_id, conference)
-            return
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        else:
+            self._join_over(session_id, worker, conference, other)
+        self._conferences.join(session_id, conference)
+
+    def _join_over(self, session_id: str, worker: Worker, conference: str, other: Worker) -> None:
+        """Raises ``LimitReached``."""
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            logger.error("two media workers cannot be linked: %s", error)
+            raise LimitReached(
+                "This node has no room for that conference.", code="conference_full"
+            ) from error
+        self.part(session_id)
         worker.link(session_id, session_id, ours)
         other.link(conference, session_id, theirs)
         self._links[session_id] = (worker, other)
 
     def part(self, session_id: str) -> None:
-        linked = session_id in self._links
-        self._unlink(session_id)
-        if self._conferences.part(session_id) and not linked:
+        if session_id not in self._links:
             self._command("part", session_id)
+        self._unlink(session_id)
+        self._conferences.part(session_id)
 
     def _unlink(self, session_id: str) -> None:
         """A link is named after the session that joined."""
@@ -355,10 +375,12 @@ class WorkerPlane:
 
     def take_leg(self, session_id: str, other: str) -> None:
         """Both are in one process: ``other`` was opened to stand in for ``session_id``."""
-        if session_id == other or other not in self._places:
+        worker = self._places.get(session_id)
+        if session_id == other or worker is None or worker is not self._places.get(other):
             return
-        self._command("take_leg", session_id, other)
-        self._forget(other)
+        if session_id in self._alive and other in self._alive:
+            worker.command("take_leg", session_id, other)
+            self._forget(other)
 
     def notify(self, session_id: str, message: Mapping[str, Any]) -> None:
         self._command("notify", session_id, message)
@@ -366,6 +388,15 @@ class WorkerPlane:
     def attach_stream(self, session_id: str, connection: socket.socket, request: bytes) -> None:
         worker = self._places.get(session_id)
         if worker is None:
-            self._spawn(refuse_ended(connection, request))
+            _task(refuse_ended(connection, request), self._tasks)
         else:
             worker.attach(session_id, connection, request)
+
+
+def _task(
+    work: Coroutine[object, object, object], among: set[asyncio.Task[object]]
+) -> asyncio.Task[object]:
+    task = asyncio.get_running_loop().create_task(work)
+    among.add(task)
+    task.add_done_callback(among.discard)
+    return task

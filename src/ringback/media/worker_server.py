@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from ringback.core.end_reason import EndReason
 from ringback.core.errors import RingbackError
-from ringback.media.channel import Channel
+from ringback.media.channel import Channel, close_descriptors
 from ringback.media.local_plane import LocalMediaPlane
 from ringback.media.plane import MediaEvent, MediaFailed, SessionReport
 from ringback.media.worker_messages import (
@@ -51,14 +51,20 @@ class WorkerServer:
         self.channel = Channel(connection, MESSAGE_TYPES, self._received, self.ended.set)
 
     def _received(self, message: object, files: Sequence[int]) -> None:
-        connections = [socket.socket(fileno=each) for each in files]
-        if isinstance(message, Configure):
+        if isinstance(message, Configure) and self.plane is None:
             self._configure(message)
         elif self.plane is not None:
-            self._serve(self.plane, message, connections)
+            self._serve(self.plane, message, [socket.socket(fileno=each) for each in files])
+        else:
+            close_descriptors(files)
 
     def _configure(self, configuration: Configure) -> None:
-        self.plane = self._make(configuration, self._observe)
+        try:
+            self.plane = self._make(configuration, self._observe)
+        except Exception:
+            logger.exception("a media worker cannot work as configured")
+            self.ended.set()
+            return
         self.plane.subscribe(self._tell)
         self.channel.send(Ready())
         self._push_figures()
@@ -123,12 +129,12 @@ class WorkerServer:
 
     async def close(self) -> None:
         """Close every session, let call control know, and the channel with it."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self.plane is not None:
             await self.plane.stop()
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._timer is not None:
-            self._timer.cancel()
         self.channel.send(self._figures())
         await self.channel.flushed()
         self.channel.close()

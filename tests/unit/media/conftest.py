@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 import pytest
 import uvloop
 
+from ringback.media import worker, worker_plane, worker_server
 from unit.media.media_lab import Run
 
 _FACTORIES = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -36,3 +37,18 @@ def run(request: pytest.FixtureRequest) -> Run:
         assert troubles == []
 
     return run_on
+
+
+@pytest.fixture
+def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits in real time for a worker to be replaced."""
+    monkeypatch.setattr(worker_plane, "LONGEST_PAUSE", 0.01)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signs of life come from workers, and are looked for, much more often."""
+    monkeypatch.setattr(worker_server, "FIGURES_SECONDS", 0.01)
+    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(worker, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(worker, "START_SECONDS", 0.2)

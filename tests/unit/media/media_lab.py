@@ -20,6 +20,7 @@ from ringback.media.local_plane import LocalMediaPlane
 from ringback.media.pacer import Slot, Subscription, Tick
 from ringback.media.plane import (
     MediaEvent,
+    MediaPlane,
     NegotiatedAudio,
     OpenSession,
     RtpAddress,
@@ -197,7 +198,7 @@ def tone(samples: int, hz: float, rate: int = 8000) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def front_door(plane: LocalMediaPlane, session_id: str = "c1") -> AsyncIterator[str]:
+async def front_door(plane: MediaPlane, session_id: str = "c1") -> AsyncIterator[str]:
     """An HTTP server that hands every connection over to the plane; yields its URL."""
     readers: set[asyncio.Task[None]] = set()
 
