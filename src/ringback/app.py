@@ -466,6 +466,8 @@ class Application:
             problems["database"] = f"No answer within {READY_SECONDS:g} s."
         except RingbackError as error:
             problems["database"] = error.message
+        if (trouble := control.media.problem()) is not None:
+            problems["media"] = trouble
         if control.journal.overloaded:
             problems["journal"] = "The database cannot keep up with the calls."
         if foundation.load.busy:

@@ -122,6 +122,18 @@ def sockets_of(pid: int) -> dict[str, int]:
     return found
 
 
+def test_a_worker_has_none_of_the_nodes_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RINGBACK_SECRET_KEYS", "not for everybody")
+
+    async def main() -> None:
+        async with node() as n:
+            environment = Path(f"/proc/{n.pid}/environ").read_bytes()
+            assert b"PATH=" in environment
+            assert b"RINGBACK_" not in environment
+
+    run(main())
+
+
 async def heard_back(phone: Phone, ws: websockets.ClientConnection) -> None:
     """Returns when the person hears what the agent sends back of them."""
     async with asyncio.timeout(PATIENCE):

@@ -37,6 +37,9 @@ class MediaGate:
     async def start(self) -> None:
         await self._plane.start()
 
+    def problem(self) -> str | None:
+        return self._plane.problem()
+
     async def open(self, request: OpenSession) -> SessionOpened:
         """As the plane, but raises ``Unavailable`` (code ``call_over``) for a call that is over
         before its media is open. A stand-in needs the call that it stands in for."""

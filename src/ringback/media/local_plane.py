@@ -132,6 +132,9 @@ class LocalMediaPlane:
     async def start(self) -> None:
         """Nothing has to be waited for."""
 
+    def problem(self) -> str | None:
+        return None
+
     async def open(self, request: OpenSession) -> SessionOpened:
         """Raises ``Unavailable`` (``no_rtp_port``, ``shutting_down``) and ``Conflict`` (the id
         is in use)."""

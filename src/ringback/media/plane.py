@@ -233,6 +233,10 @@ class MediaPlane(Protocol):
         """Be ready for the first session. Raises ``StartupError`` when that cannot be had."""
         ...
 
+    def problem(self) -> str | None:
+        """Why no session can be opened just now, in a sentence; ``None`` when one can."""
+        ...
+
     async def open(self, request: OpenSession) -> SessionOpened:
         """Reserve an even RTP port and its RTCP port and create the bridge.
 

@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 from ringback.core.errors import RingbackError, Unavailable
+from ringback.core.settings import PREFIX
 from ringback.media.channel import Channel, close_descriptors
 from ringback.media.metrics import MediaCounters
 from ringback.media.pacer import PacerCounters
@@ -96,7 +98,9 @@ class Started:
 
 
 async def spawn() -> Started:
-    """A worker of its own, which ends when the connection does. Raises ``OSError``."""
+    """A worker of its own, which ends when the connection does. It reads what strangers send, and
+    gets none of the node's settings, some of which are secret. Raises ``OSError``."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
     ours, theirs = socket.socketpair()
     try:
         with theirs:
@@ -107,6 +111,7 @@ async def spawn() -> Started:
                 MODULE,
                 str(theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
+                env=environment,
                 pass_fds=(theirs.fileno(),),
             )
     except BaseException:

@@ -190,6 +190,9 @@ class WorkerPlane:
     def ready_workers(self) -> int:
         return len(self._ready())
 
+    def problem(self) -> str | None:
+        return None if self._ready() else "No media process is running; one is being started."
+
     # ---- sessions ---------------------------------------------------------------------------
 
     def subscribe(self, listener: Callable[[MediaEvent], None]) -> None:

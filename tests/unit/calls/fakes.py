@@ -255,6 +255,9 @@ class FakePlane:
     async def start(self) -> None:
         """Nothing has to be waited for."""
 
+    def problem(self) -> str | None:
+        return None
+
     async def open(self, request: OpenSession) -> SessionOpened:
         await asyncio.sleep(0)
         self.sessions.add(request.session_id)

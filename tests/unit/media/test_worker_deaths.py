@@ -139,7 +139,9 @@ def test_a_death_right_after_the_answer_to_open_is_no_session(run: Run) -> None:
                 await opening
             assert caught.value.code == "media_lost"
             assert (n.events, len(n.plane)) == ([], 0)
+            assert "No media process is running" in (n.plane.problem() or "")
             await n.until(lambda: n.plane.ready_workers() == 1)
+            assert n.plane.problem() is None
 
     run(main())
 
