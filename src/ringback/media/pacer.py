@@ -59,6 +59,13 @@ class Subscription:
         """Whether this session is left alone while it is on time in both directions."""
         self.slot.awake[self.index] = not dozes
 
+    def catch_up(self) -> int:
+        """How many frames have passed since the last tick. The next one will not tell of them."""
+        slot, index = self.slot, self.index
+        passed = slot.frame - slot.seen[index]
+        slot.seen[index] = slot.frame
+        return passed
+
 
 class Slot:
     """Sessions that are ticked together.
@@ -116,8 +123,10 @@ class Slot:
         return self.members[index]
 
     def remove(self, subscription: Subscription) -> None:
-        """The last one takes the place of the one that leaves, which gets a slot of its own."""
+        """The last one takes the place of the one that leaves, which gets a slot of its own, where
+        it can still ``catch_up``."""
         index, last = subscription.index, self.members.pop()
+        passed = self.frame - self.seen[index]
         if last is not subscription:
             for column in (self.awake, self.owed, self.seen):
                 column[index] = column[last.index]
@@ -127,6 +136,7 @@ class Slot:
         subscription.active = False
         alone = Slot()
         alone.members.append(subscription)
+        alone.frame = passed
         subscription.slot, subscription.index = alone, 0
 
     def run(self, now: float, frames: int, failed: Callable[[Subscription], None]) -> int:
@@ -143,7 +153,7 @@ class Slot:
         for subscription in ticked:
             if subscription.active:
                 index = subscription.index
-                unseen = frame - seen[index] - 1
+                unseen = max(0, frame - seen[index] - 1)
                 seen[index] = frame
                 try:
                     subscription.tick(now, unseen)
