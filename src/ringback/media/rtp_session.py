@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from ringback.audio import codec as codecs
 from ringback.audio.codec import Codec
@@ -17,7 +18,7 @@ from ringback.core.errors import InvalidRequest
 from ringback.media.express import Inlet, Outlet
 from ringback.media.latch import Address, SourceLatch, Verdict
 from ringback.media.metrics import MediaCounters
-from ringback.media.pacer import STEADY_SECONDS
+from ringback.media.pacer import FRAME_SECONDS, STEADY_SECONDS
 from ringback.media.plane import FRAME_MS, NegotiatedAudio
 from ringback.media.rtcp_side import RtcpSide, Send
 from ringback.media.rtp_receiver import RtpReceiver
@@ -40,6 +41,10 @@ STATIC_CODECS = {0: "PCMU", 8: "PCMA"}
 """Payload types that mean the same everywhere (RFC 3551): taken even if only the other one was
 negotiated, because some gateways change over without asking."""
 DTMF_METHODS = ("auto", "rtp", "inband")
+LATE_SECONDS = STEADY_SECONDS + 2 * FRAME_SECONDS
+"""A clock in time looks sooner at a call of which nothing is heard."""
+PATIENCE_SECONDS = 0.1
+"""How long after our clock was late nothing is made up: what came meanwhile is still being read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,8 @@ class RtpSession:
         """Takes what comes on the RTP port, if whoever brings it can tell it to."""
         self._outlet: Outlet | None = None
         self._ticks = 0
+        self._flowed_at = inf
+        self._patient_until = 0.0
         self._on_dtmf = on_dtmf
         self._audio: NegotiatedAudio | None = None
         self._encoder: Codec | None = None
@@ -254,6 +261,7 @@ class RtpSession:
             if verdict is Verdict.WRONG_SSRC:
                 counters.dropped_wrong_ssrc += 1
                 return
+            self._shut_outlet()
             self.receiver.restart()
         self.last_heard = now
         event = self.receiver.receive(packet, now)
@@ -280,6 +288,7 @@ class RtpSession:
         """Give each frame to ``listener`` as soon as it is there, instead of to who ``read``s, or
         to ``ear`` if it is as usual."""
         self._shut()
+        self._flowed_at = inf
         self._straight_ear = ear
         if listener is None:
             self.receiver.hand_over(None)
@@ -303,12 +312,24 @@ class RtpSession:
         self._ticks += frames
         self.settle()
         inlet = self.inlet
+        if self._is_clock_late(now):
+            self._patient_until = now + PATIENCE_SECONDS
         if inlet.open and (now - inlet.arrivals[-1] > STEADY_SECONDS or self.receiver.ahead):
             self._shut()
         event = self.receiver.poll_dtmf(now)
         if event is not None:
             self._key(event)
-        self.receiver.tick(now)
+        self.receiver.tick(now, make_up=now >= self._patient_until)
+        if inlet.open and self.receiver.made_up:
+            self._shut()
+
+    def _is_clock_late(self, now: float) -> bool:
+        """Whether frames passed that nobody looked at in time, though nothing was heard in them:
+        not those of a call that dozes while its person is heard."""
+        looked_at, self._flowed_at = self._flowed_at, now
+        if self.inlet.open:
+            looked_at = max(looked_at, self.inlet.arrivals[-1])
+        return now - looked_at > LATE_SECONDS or now == looked_at
 
     def read(self, now: float) -> bytes | None:
         event = self.receiver.poll_dtmf(now)
