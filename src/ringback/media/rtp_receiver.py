@@ -18,7 +18,7 @@ from ringback.audio.comfort_noise import ComfortNoise, described_level
 from ringback.audio.level import is_quiet
 from ringback.audio.plc import FADE_END_MS, Concealer
 from ringback.audio.resample import FrameResampler, Resampler
-from ringback.media.express import Inlet
+from ringback.media.express import Inlet, alike
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import FRAME_MS
 from ringback.rtp.dtmf import DtmfEvent
@@ -366,7 +366,7 @@ class RtpReceiver:
             return
         inlet.units = units
         inlet.timestamp = timestamp + units & 0xFFFFFFFF
-        inlet.decode = codec.decode
+        inlet.decode = alike(codec, units) if self._conceals_itself else codec.decode
         inlet.remember = self._concealer.remember
         inlet.arrivals = [now]
         inlet.size = HEADER_SIZE + len(payload)
