@@ -383,9 +383,9 @@ class RtpReceiver:
         self._something_came()
 
     @property
-    def ahead(self) -> bool:
-        """The listener got so much more than there was time for that some has to be left out."""
-        return self._lead >= MAX_LEAD
+    def lead(self) -> int:
+        """Frames that the listener got, less those that there was time for."""
+        return self._lead
 
     @property
     def made_up(self) -> bool:

@@ -18,10 +18,10 @@ from ringback.core.errors import InvalidRequest
 from ringback.media.express import Inlet, Outlet
 from ringback.media.latch import Address, SourceLatch, Verdict
 from ringback.media.metrics import MediaCounters
-from ringback.media.pacer import FRAME_SECONDS, STEADY_SECONDS
+from ringback.media.pacer import STEADY_SECONDS
 from ringback.media.plane import FRAME_MS, NegotiatedAudio
 from ringback.media.rtcp_side import RtcpSide, Send
-from ringback.media.rtp_receiver import RtpReceiver
+from ringback.media.rtp_receiver import MAX_LEAD, RtpReceiver
 from ringback.media.rtp_sender import RtpSender
 from ringback.media.tone_keys import ToneKeys
 from ringback.rtp.dtmf import DtmfEvent
@@ -41,8 +41,8 @@ STATIC_CODECS = {0: "PCMU", 8: "PCMA"}
 """Payload types that mean the same everywhere (RFC 3551): taken even if only the other one was
 negotiated, because some gateways change over without asking."""
 DTMF_METHODS = ("auto", "rtp", "inband")
-LATE_SECONDS = STEADY_SECONDS + 2 * FRAME_SECONDS
-"""A clock in time looks sooner at a call of which nothing is heard."""
+LATE_FRAMES = 3
+"""A clock in time looks at a call before more frames than that have brought nothing."""
 PATIENCE_SECONDS = 0.1
 """How long after our clock was late nothing is made up: what came meanwhile is still being read."""
 
@@ -98,8 +98,8 @@ class RtpSession:
         """Takes what comes on the RTP port, if whoever brings it can tell it to."""
         self._outlet: Outlet | None = None
         self._ticks = 0
-        self._flowed_at = inf
-        self._patient_until = 0.0
+        self._flowed_at = self._patient_until = 0.0
+        self._flowed_lead = -inf
         self._on_dtmf = on_dtmf
         self._audio: NegotiatedAudio | None = None
         self._encoder: Codec | None = None
@@ -288,13 +288,18 @@ class RtpSession:
         """Give each frame to ``listener`` as soon as it is there, instead of to who ``read``s, or
         to ``ear`` if it is as usual."""
         self._shut()
-        self._flowed_at = inf
+        self._flowed_lead = -inf
         self._straight_ear = ear
         if listener is None:
             self.receiver.hand_over(None)
         elif self._listener is None:
             self.receiver.hand_over(self._hand_on)
         self._listener = listener
+
+    @property
+    def _is_ahead(self) -> bool:
+        """Something has to be left out, which the long way does."""
+        return self.receiver.lead >= MAX_LEAD
 
     @property
     def _listens(self) -> bool:
@@ -314,7 +319,7 @@ class RtpSession:
         inlet = self.inlet
         if self._is_clock_late(now):
             self._patient_until = now + PATIENCE_SECONDS
-        if inlet.open and (now - inlet.arrivals[-1] > STEADY_SECONDS or self.receiver.ahead):
+        if inlet.open and (now - inlet.arrivals[-1] > STEADY_SECONDS or self._is_ahead):
             self._shut()
         event = self.receiver.poll_dtmf(now)
         if event is not None:
@@ -324,12 +329,11 @@ class RtpSession:
             self._shut()
 
     def _is_clock_late(self, now: float) -> bool:
-        """Whether frames passed that nobody looked at in time, though nothing was heard in them:
-        not those of a call that dozes while its person is heard."""
-        looked_at, self._flowed_at = self._flowed_at, now
-        if self.inlet.open:
-            looked_at = max(looked_at, self.inlet.arrivals[-1])
-        return now - looked_at > LATE_SECONDS or now == looked_at
+        """Whether frames have passed in which nothing came and nobody looked: a call dozes only
+        while its person is heard."""
+        at, self._flowed_at = self._flowed_at, now
+        lead, self._flowed_lead = self._flowed_lead, self.receiver.lead
+        return at == now or self._flowed_lead < lead - LATE_FRAMES
 
     def read(self, now: float) -> bytes | None:
         event = self.receiver.poll_dtmf(now)

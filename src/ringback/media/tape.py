@@ -7,12 +7,12 @@ from typing import Protocol
 
 from ringback.audio.level import is_quiet
 
-MOST_LATE = 50
-"""Frames for which a side is waited for; longer than any jitter buffer waits."""
+MOST_LATE = 250
+"""Frames for which a side is waited for: a stall of ours may be as long."""
 MOST_EARLY = 3
 """Frames that a side may be early before quiet ones are left out."""
-MOST_WAITING = 100
-"""Frames of a side that are kept at all."""
+MOST_WAITING = 50
+"""Frames that a side may be early at all."""
 
 
 class Recorder(Protocol):

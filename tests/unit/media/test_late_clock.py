@@ -24,6 +24,22 @@ def test_what_came_while_our_process_stood_still_is_heard_and_nothing_is_made_up
         call.tick()
     assert call.ear.heard == [40] * 100 + [50] * 50
     assert call.counters.frames_concealed == 0
+    assert call.recorder.left[-150:] == [40] * 100 + [50] * 50
+
+
+def test_a_stall_of_which_the_first_packet_is_read_before_the_clock_looks() -> None:
+    call = Call()
+    call.doze()
+    call.ear.heard.clear()
+    call.now += 2.0
+    call.hear(40)
+    call.now -= 2.0
+    stall(call, 100)
+    call.hear(40, 99)
+    for _ in range(50):
+        call.hear(50)
+        call.tick()
+    assert call.ear.heard == [40] * 100 + [50] * 50
 
 
 def test_a_stall_in_which_nothing_came_is_silence_soon_after_it() -> None:
