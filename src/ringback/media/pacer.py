@@ -59,12 +59,16 @@ class Subscription:
         """Whether this session is left alone while it is on time in both directions."""
         self.slot.awake[self.index] = not dozes
 
+    @property
+    def unseen(self) -> int:
+        """How many frames have passed since the last tick."""
+        return self.slot.frame - self.slot.seen[self.index]
+
     def catch_up(self) -> int:
-        """How many frames have passed since the last tick. The next one will not tell of them."""
-        slot, index = self.slot, self.index
-        passed = slot.frame - slot.seen[index]
-        slot.seen[index] = slot.frame
-        return passed
+        """``unseen``, of which the next tick will not tell any more."""
+        unseen = self.unseen
+        self.slot.seen[self.index] = self.slot.frame
+        return unseen
 
 
 class Slot:

@@ -287,6 +287,8 @@ class RtpSession:
     ) -> None:
         """Give each frame to ``listener`` as soon as it is there, instead of to who ``read``s, or
         to ``ear`` if it is as usual."""
+        if listener is None:
+            self._ticks += self.inlet.pace.unseen
         self._shut()
         self._flowed_lead = -inf
         self._straight_ear = ear

@@ -85,11 +85,11 @@ class StraightLine:
         """Leave both sides to who reads and writes them by the tick. How many slots the person has
         been given before they began."""
         self._pace.doze(False)
+        self._leg.hand_over(None)
         passed = self._pace.catch_up()
         if self._tape is not None:
             self._tape.tick(passed)
             self._tape.catch_up()
-        self._leg.hand_over(None)
         if self._port is not None:
             self._port.on_queued = None
             self._port.say_now = None

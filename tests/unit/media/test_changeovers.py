@@ -103,3 +103,15 @@ def test_a_port_that_is_configured_again_and_again_puts_no_side_back_further() -
     for _ in range(40):
         call.tick()
     assert len(call.recorder.left) - call.recorder.left.index(77) >= 40 - MAX_LOUD_LEAD
+
+
+def test_time_dozed_through_is_no_lead_of_the_agent() -> None:
+    call = Call()
+    call.doze()
+    call.port.listening = True
+    call.ear.heard.clear()
+    for _ in range(50):
+        call.hear(126)
+        call.tick()
+    assert call.ear.heard == [126] * 50
+    assert call.rtp.receiver.lead == 0
