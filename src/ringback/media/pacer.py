@@ -304,5 +304,6 @@ class PacerLoop:
             for work in self._each_round:
                 work(now)
         finally:
+            # Whatever failed: a clock that is not armed again stops every call.
             self._running = False
-        self._arm()
+            self._arm()
