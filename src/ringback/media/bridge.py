@@ -21,7 +21,7 @@ from ringback.core.errors import LimitReached
 from ringback.media.agent_port import SAMPLE_BYTES, BridgePort
 from ringback.media.express import Inlet
 from ringback.media.metrics import MediaCounters
-from ringback.media.pacer import Slot
+from ringback.media.pacer import off_the_clock
 from ringback.media.plane import FRAME_MS
 from ringback.media.port import AgentEar
 from ringback.media.straight_line import StraightLine
@@ -98,7 +98,7 @@ class AudioBridge:
         self._ahead = 0
         """Frames that the person was given before their time: so many ticks bring nothing more, and
         what the agents say next waits for them."""
-        self.pace = Slot().add(_untold)
+        self.pace = off_the_clock()
         """This call's place on the clock."""
         self._counters = counters
         self._native_rate = sample_rate
@@ -405,10 +405,6 @@ def _anybody_hears(members: tuple[AudioBridge, ...]) -> bool:
             return True
     agents = sum(len(member.ports) for member in members)
     return agents > 1 and not all(member.held for member in members)
-
-
-def _untold(now: float, unseen: int) -> None:
-    pass
 
 
 def _check(sample_rate: int) -> None:

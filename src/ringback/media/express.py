@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from ringback.audio.codec import Codec
 from ringback.media.latch import Address
-from ringback.media.pacer import Slot
+from ringback.media.pacer import off_the_clock
 from ringback.rtp.packet import HEADER, HEADER_SIZE, PLAIN_HEADER
 
 Receive = Callable[[bytes, Address, float], None]
@@ -58,7 +58,7 @@ class Inlet:
 
     def __init__(self) -> None:
         self.otherwise: Receive = _nowhere
-        self.pace = Slot().add(_untold)
+        self.pace = off_the_clock()
         self.size = CLOSED
         self.address: Address = ("", 0)
         self.head = self.sequence = self.timestamp = self.ssrc = self.units = 0
@@ -165,10 +165,6 @@ class Outlet:
 
 
 def _nowhere(data: bytes, address: Address, now: float) -> None:
-    pass
-
-
-def _untold(now: float, unseen: int) -> None:
     pass
 
 

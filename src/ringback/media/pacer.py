@@ -166,6 +166,15 @@ class Slot:
         return len(ticked)
 
 
+def off_the_clock() -> Subscription:
+    """A place that no clock looks at, until there is one that does."""
+    return Slot().add(_never)
+
+
+def _never(now: float, unseen: int) -> None:
+    pass
+
+
 class Ticker(Protocol):
     """What a session needs of the clock."""
 
