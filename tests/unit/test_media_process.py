@@ -122,14 +122,17 @@ def sockets_of(pid: int) -> dict[str, int]:
     return found
 
 
+def environment_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
 def test_a_worker_has_none_of_the_nodes_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RINGBACK_SECRET_KEYS", "not for everybody")
 
     async def main() -> None:
         async with node() as n:
-            environment = Path(f"/proc/{n.pid}/environ").read_bytes()
-            assert b"PATH=" in environment
-            assert b"RINGBACK_" not in environment
+            assert b"PATH=" in environment_of(n.pid)
+            assert b"RINGBACK_" not in environment_of(n.pid)
 
     run(main())
 

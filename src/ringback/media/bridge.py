@@ -21,7 +21,7 @@ from ringback.core.errors import LimitReached
 from ringback.media.agent_port import SAMPLE_BYTES, BridgePort
 from ringback.media.express import Inlet
 from ringback.media.metrics import MediaCounters
-from ringback.media.pacer import Slot
+from ringback.media.pacer import off_the_clock
 from ringback.media.plane import FRAME_MS
 from ringback.media.port import AgentEar
 from ringback.media.straight_line import StraightLine
@@ -96,8 +96,9 @@ class AudioBridge:
         self.music: HoldMusic | None = None
         self._tape: Tape | None = None
         self._ahead = 0
-        """Frames that the person was given before their time, and which are held back now."""
-        self.pace = Slot().add(_untold)
+        """Frames that the person was given before their time: so many ticks bring nothing more, and
+        what the agents say next waits for them."""
+        self.pace = off_the_clock()
         """This call's place on the clock."""
         self._counters = counters
         self._native_rate = sample_rate
@@ -206,7 +207,8 @@ class AudioBridge:
 
     def record(self, recorder: Recorder | None) -> None:
         """Copy both sides to ``recorder``, whose rate must be the present one."""
-        self._tape = None if recorder is None else Tape(recorder)
+        self._end_line()
+        self._tape = None if recorder is None else Tape(recorder, self._ahead)
         self.arrange()
 
     def attach(
@@ -305,6 +307,7 @@ class AudioBridge:
                 member._set_sample_rate(rate)
 
     def _set_sample_rate(self, rate: int) -> None:
+        self._end_line()
         self._sample_rate = rate
         self._silence = _silence(rate)
         if self._leg is not None:
@@ -349,6 +352,8 @@ class AudioBridge:
     def _hear_agents(self, frames: list[bytes], heard: bool) -> None:
         for port in self._ports:
             port.spoke = -1
+            if self._ahead:
+                continue
             if not heard:
                 port.discard()
                 continue
@@ -360,6 +365,7 @@ class AudioBridge:
     def _deliver(self, mix: Mix, frames: list[bytes], now: float) -> None:
         spoke = self._spoke
         said = heard = None
+        given_already = self._ahead > 0
         if self.held or self.on_hold:
             if self.on_hold and not self.held and self.music is not None:
                 heard = self.music.take(self._sample_rate)
@@ -372,7 +378,8 @@ class AudioBridge:
             self._let_hear(heard, now)
         if self._tape is not None:
             self._tape.said(said)
-            self._tape.heard(heard)
+            if not given_already:
+                self._tape.heard(heard)
             self._tape.tick()
         for port in self._ports:
             if port.listening:
@@ -398,10 +405,6 @@ def _anybody_hears(members: tuple[AudioBridge, ...]) -> bool:
             return True
     agents = sum(len(member.ports) for member in members)
     return agents > 1 and not all(member.held for member in members)
-
-
-def _untold(now: float, unseen: int) -> None:
-    pass
 
 
 def _check(sample_rate: int) -> None:

@@ -12,14 +12,27 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from ringback.audio.codec import Codec
 from ringback.media.latch import Address
-from ringback.media.pacer import Slot
+from ringback.media.pacer import off_the_clock
 from ringback.rtp.packet import HEADER, HEADER_SIZE, PLAIN_HEADER
 
 Receive = Callable[[bytes, Address, float], None]
 
 CLOSED = -1
 _WORDS = struct.Struct("!HHII")
+
+
+def alike(codec: Codec, units: int) -> Callable[[bytes], bytes]:
+    """``decode`` of a codec whose packets tell their length themselves: raises ``ValueError``, too,
+    for one that is not ``units`` of its clock long."""
+
+    def decode(payload: bytes) -> bytes:
+        if codec.duration(payload) != units:
+            raise ValueError("a packet of another length")
+        return codec.decode(payload)
+
+    return decode
 
 
 class Inlet:
@@ -45,7 +58,7 @@ class Inlet:
 
     def __init__(self) -> None:
         self.otherwise: Receive = _nowhere
-        self.pace = Slot().add(_untold)
+        self.pace = off_the_clock()
         self.size = CLOSED
         self.address: Address = ("", 0)
         self.head = self.sequence = self.timestamp = self.ssrc = self.units = 0
@@ -65,7 +78,11 @@ class Inlet:
                 and ssrc == self.ssrc
                 and address == self.address
             ):
-                pcm = self.decode(data[HEADER_SIZE:])
+                try:
+                    pcm = self.decode(data[HEADER_SIZE:])
+                except ValueError:
+                    self.otherwise(data, address, now)
+                    return
                 self.sequence = sequence + 1 & 0xFFFF
                 self.timestamp = timestamp + self.units & 0xFFFFFFFF
                 self.arrivals.append(now)
@@ -74,7 +91,12 @@ class Inlet:
                 self.remember(pcm)
                 if self.watch is not None:
                     self.watch(pcm)
-                self.hear(pcm)
+                try:
+                    self.hear(pcm)
+                except Exception:
+                    # The next packet takes the long way, which sees to an ear that fails.
+                    self.sequence = CLOSED
+                    raise
                 return
         self.otherwise(data, address, now)
 
@@ -143,10 +165,6 @@ class Outlet:
 
 
 def _nowhere(data: bytes, address: Address, now: float) -> None:
-    pass
-
-
-def _untold(now: float, unseen: int) -> None:
     pass
 
 

@@ -14,16 +14,15 @@ Post = tuple[Callable[..., object], object, object]
 
 
 class Outbox:
-    """One of an event loop. What is posted is sent in its order."""
+    """One of an event loop, which it must not keep alive. What is posted is sent in its order."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._posts: list[Post] = []
 
     def post(self, send: Callable[..., object], first: object, second: object) -> None:
         """Call ``send(first, second)``, which must not raise, when this round is over."""
         if not self._posts:
-            self._loop.call_soon(self.flush)
+            asyncio.get_running_loop().call_soon(self.flush)
         self._posts.append((send, first, second))
 
     def flush(self) -> None:
@@ -41,5 +40,5 @@ def running_outbox() -> Outbox:
     loop = asyncio.get_running_loop()
     outbox = _OUTBOXES.get(loop)
     if outbox is None:
-        outbox = _OUTBOXES[loop] = Outbox(loop)
+        outbox = _OUTBOXES[loop] = Outbox()
     return outbox

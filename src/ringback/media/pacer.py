@@ -59,6 +59,17 @@ class Subscription:
         """Whether this session is left alone while it is on time in both directions."""
         self.slot.awake[self.index] = not dozes
 
+    @property
+    def unseen(self) -> int:
+        """How many frames have passed since the last tick."""
+        return self.slot.frame - self.slot.seen[self.index]
+
+    def catch_up(self) -> int:
+        """``unseen``, of which the next tick will not tell any more."""
+        unseen = self.unseen
+        self.slot.seen[self.index] = self.slot.frame
+        return unseen
+
 
 class Slot:
     """Sessions that are ticked together.
@@ -116,8 +127,10 @@ class Slot:
         return self.members[index]
 
     def remove(self, subscription: Subscription) -> None:
-        """The last one takes the place of the one that leaves, which gets a slot of its own."""
+        """The last one takes the place of the one that leaves, which gets a slot of its own, where
+        it can still ``catch_up``."""
         index, last = subscription.index, self.members.pop()
+        passed = self.frame - self.seen[index]
         if last is not subscription:
             for column in (self.awake, self.owed, self.seen):
                 column[index] = column[last.index]
@@ -127,6 +140,7 @@ class Slot:
         subscription.active = False
         alone = Slot()
         alone.members.append(subscription)
+        alone.frame = passed
         subscription.slot, subscription.index = alone, 0
 
     def run(self, now: float, frames: int, failed: Callable[[Subscription], None]) -> int:
@@ -143,13 +157,22 @@ class Slot:
         for subscription in ticked:
             if subscription.active:
                 index = subscription.index
-                unseen = frame - seen[index] - 1
+                unseen = max(0, frame - seen[index] - 1)
                 seen[index] = frame
                 try:
                     subscription.tick(now, unseen)
                 except Exception:
                     failed(subscription)
         return len(ticked)
+
+
+def off_the_clock() -> Subscription:
+    """A place that no clock looks at, until there is one that does."""
+    return Slot().add(_never)
+
+
+def _never(now: float, unseen: int) -> None:
+    pass
 
 
 class Ticker(Protocol):
@@ -296,5 +319,6 @@ class PacerLoop:
             for work in self._each_round:
                 work(now)
         finally:
+            # Whatever failed: a clock that is not armed again stops every call.
             self._running = False
-        self._arm()
+            self._arm()

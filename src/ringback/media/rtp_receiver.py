@@ -18,7 +18,7 @@ from ringback.audio.comfort_noise import ComfortNoise, described_level
 from ringback.audio.level import is_quiet
 from ringback.audio.plc import FADE_END_MS, Concealer
 from ringback.audio.resample import FrameResampler, Resampler
-from ringback.media.express import Inlet
+from ringback.media.express import Inlet, alike
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import FRAME_MS
 from ringback.rtp.dtmf import DtmfEvent
@@ -40,7 +40,6 @@ DECODER_FADE_FRAMES = 50
 """The same for a decoder that conceals by itself: it fades in its own way, and plays the noise
 that it has learned between the rare packets of a pause (Opus DTX: one in 400 ms)."""
 
-
 MAX_LEAD = 3
 """Frames that a listener may be ahead of the clock before quiet ones are left out."""
 MAX_LOUD_LEAD = 25
@@ -51,8 +50,7 @@ class RtpReceiver:
     """Packets that the latch let through go into ``receive``. What becomes of them ``read`` gives,
     a frame a tick, or, where they are handed over, a listener gets as it comes: then ``tick`` keeps
     the listener on our clock, with frames made up for what did not come. ``sample_rate`` (Hz) is
-    that of the frames.
-    """
+    that of the frames."""
 
     def __init__(self, sample_rate: int, counters: MediaCounters) -> None:
         self._sample_rate = sample_rate
@@ -319,7 +317,7 @@ class RtpReceiver:
             self._jitter_buffer.hold_back()
         self._listener = listener
         self._peeked = None
-        self._lead = 0
+        self._lead = max(0, self._lead)
 
     def receive_next(
         self,
@@ -368,7 +366,7 @@ class RtpReceiver:
             return
         inlet.units = units
         inlet.timestamp = timestamp + units & 0xFFFFFFFF
-        inlet.decode = codec.decode
+        inlet.decode = alike(codec, units) if self._conceals_itself else codec.decode
         inlet.remember = self._concealer.remember
         inlet.arrivals = [now]
         inlet.size = HEADER_SIZE + len(payload)
@@ -382,21 +380,27 @@ class RtpReceiver:
         self.statistics.receive_run(arrivals, last, inlet.units, inlet.size - HEADER_SIZE)
         self._jitter_buffer.pass_run(arrivals, inlet.units)
         self._lead += count
+        self._something_came()
 
     @property
-    def ahead(self) -> bool:
-        """The listener got so much more than there was time for that some has to be left out."""
-        return self._lead >= MAX_LEAD
+    def lead(self) -> int:
+        """Frames that the listener got, less those that there was time for."""
+        return self._lead
+
+    @property
+    def made_up(self) -> bool:
+        """Whether the last frame was made up: the next one is to be joined to it."""
+        return self._made_up > 0
 
     def pass_time(self, frames: int) -> None:
         """``frames`` of 20 ms have passed; ``tick`` sees to what that asks for."""
         self._lead -= frames
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float, make_up: bool = True) -> None:
         """Hand over, or make up, what is due by now."""
         if self._jitter_buffer or self._waiting:
             self._release(now)
-        if self._lead < 0:
+        if make_up and self._lead < 0:
             self._make_up_leeway()
 
     def _release(self, now: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from ringback.audio import codec as codecs
 from ringback.audio.codec import Codec
@@ -20,7 +21,7 @@ from ringback.media.metrics import MediaCounters
 from ringback.media.pacer import STEADY_SECONDS
 from ringback.media.plane import FRAME_MS, NegotiatedAudio
 from ringback.media.rtcp_side import RtcpSide, Send
-from ringback.media.rtp_receiver import RtpReceiver
+from ringback.media.rtp_receiver import MAX_LEAD, RtpReceiver
 from ringback.media.rtp_sender import RtpSender
 from ringback.media.tone_keys import ToneKeys
 from ringback.rtp.dtmf import DtmfEvent
@@ -40,6 +41,10 @@ STATIC_CODECS = {0: "PCMU", 8: "PCMA"}
 """Payload types that mean the same everywhere (RFC 3551): taken even if only the other one was
 negotiated, because some gateways change over without asking."""
 DTMF_METHODS = ("auto", "rtp", "inband")
+LATE_FRAMES = 3
+"""A clock in time looks at a call before more frames than that have brought nothing."""
+PATIENCE_SECONDS = 0.1
+"""How long after our clock was late nothing is made up: what came meanwhile is still being read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,8 @@ class RtpSession:
         """Takes what comes on the RTP port, if whoever brings it can tell it to."""
         self._outlet: Outlet | None = None
         self._ticks = 0
+        self._flowed_at = self._patient_until = 0.0
+        self._flowed_lead = -inf
         self._on_dtmf = on_dtmf
         self._audio: NegotiatedAudio | None = None
         self._encoder: Codec | None = None
@@ -254,8 +261,8 @@ class RtpSession:
             if verdict is Verdict.WRONG_SSRC:
                 counters.dropped_wrong_ssrc += 1
                 return
-            self.receiver.restart()
             self._shut_outlet()  # it leads to where the far end was before
+            self.receiver.restart()
         self.last_heard = now
         event = self.receiver.receive(packet, now)
         if event is not None:
@@ -280,13 +287,21 @@ class RtpSession:
     ) -> None:
         """Give each frame to ``listener`` as soon as it is there, instead of to who ``read``s, or
         to ``ear`` if it is as usual."""
+        if listener is None:
+            self._ticks += self.inlet.pace.unseen
         self._shut()
+        self._flowed_lead = -inf
         self._straight_ear = ear
         if listener is None:
             self.receiver.hand_over(None)
         elif self._listener is None:
             self.receiver.hand_over(self._hand_on)
         self._listener = listener
+
+    @property
+    def _is_ahead(self) -> bool:
+        """Something has to be left out, which the long way does."""
+        return self.receiver.lead >= MAX_LEAD
 
     @property
     def _listens(self) -> bool:
@@ -304,12 +319,23 @@ class RtpSession:
         self._ticks += frames
         self.settle()
         inlet = self.inlet
-        if inlet.open and (now - inlet.arrivals[-1] > STEADY_SECONDS or self.receiver.ahead):
+        if self._is_clock_late(now):
+            self._patient_until = now + PATIENCE_SECONDS
+        if inlet.open and (now - inlet.arrivals[-1] > STEADY_SECONDS or self._is_ahead):
             self._shut()
         event = self.receiver.poll_dtmf(now)
         if event is not None:
             self._key(event)
-        self.receiver.tick(now)
+        self.receiver.tick(now, make_up=now >= self._patient_until)
+        if inlet.open and self.receiver.made_up:
+            self._shut()
+
+    def _is_clock_late(self, now: float) -> bool:
+        """Whether frames have passed in which nothing came and nobody looked: a call dozes only
+        while its person is heard."""
+        at, self._flowed_at = self._flowed_at, now
+        lead, self._flowed_lead = self._flowed_lead, self.receiver.lead
+        return at == now or self._flowed_lead < lead - LATE_FRAMES
 
     def read(self, now: float) -> bytes | None:
         event = self.receiver.poll_dtmf(now)

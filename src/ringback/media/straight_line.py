@@ -86,6 +86,10 @@ class StraightLine:
         been given before they began."""
         self._pace.doze(False)
         self._leg.hand_over(None)
+        passed = self._pace.catch_up()
+        if self._tape is not None:
+            self._tape.tick(passed)
+            self._tape.catch_up()
         if self._port is not None:
             self._port.on_queued = None
             self._port.say_now = None
@@ -131,6 +135,9 @@ class StraightLine:
     def _pass_time(self, frames: int) -> None:
         self._leg.skip(frames)
         self._pay(frames)
+        if self._tape is not None:
+            for _ in range(frames):
+                self._tape.heard(None)
 
     def _agent_said(self) -> None:
         if not self.talking or self._port is None:

@@ -67,7 +67,8 @@ class CallStream(WSListener):
         self._timestamps = False
         self._frames_each = 1
         self._gathered: list[bytes] = []
-        self._gathered_since = 0
+        self._gathered_from = (0, 0)
+        """When it began, in milliseconds of the call, and its sample rate."""
         self._fragments = bytearray()
         self._fragment_type: WSMsgType | None = None
         self._close_sent: int | None = None
@@ -217,11 +218,11 @@ class CallStream(WSListener):
                 self._host.stream_command(self, message)
 
     def _configure(self, port: BridgePort, config: messages.AudioConfig) -> None:
+        self._send_gathered()
         if config.sample_rate is not None:
             port.set_sample_rate(config.sample_rate)
         if config.receive is not None:
             port.listening = config.receive
-        self._send_gathered()
         if config.timestamps is not None:
             self._timestamps = config.timestamps
         if config.frame_duration_ms is not None:
@@ -249,12 +250,17 @@ class CallStream(WSListener):
     def on_audio(self, frame: bytes) -> None:
         if self._frames_each > 1:
             self._gather(frame)
+        elif self._timestamps:
+            self._send_audio(frame, self._now_and_rate())
         else:
-            self._send_audio(frame, None)
+            self._send_audio(frame)
+
+    def _now_and_rate(self) -> tuple[int, int]:
+        return self._host.elapsed_ms, 0 if self._port is None else self._port.sample_rate
 
     def _gather(self, frame: bytes) -> None:
         if not self._gathered:
-            self._gathered_since = self._host.elapsed_ms
+            self._gathered_from = self._now_and_rate()
         self._gathered.append(frame)
         if len(self._gathered) >= self._frames_each:
             self._send_gathered()
@@ -263,18 +269,18 @@ class CallStream(WSListener):
         if self._gathered:
             audio = b"".join(self._gathered)
             self._gathered.clear()
-            self._send_audio(audio, self._gathered_since)
+            self._send_audio(audio, self._gathered_from if self._timestamps else None)
 
-    def _send_audio(self, audio: bytes, since: int | None) -> None:
-        """``since`` is when it began, in milliseconds of the call; ``None``: now."""
+    def _send_audio(self, audio: bytes, begun: tuple[int, int] | None = None) -> None:
+        """``begun``, which the message is to say: as ``_gathered_from``."""
         transport = self._transport
         if transport is None or self._close_sent is not None:
             return
         if self._backlog() > MAX_AUDIO_BACKLOG:
             self._counters.stream_audio_dropped += 1
-        elif self._timestamps and self._port is not None:
-            begun = self._host.elapsed_ms if since is None else since
-            self.send_json(messages.audio_message(audio, self._port.sample_rate, begun))
+        elif begun is not None:
+            elapsed_ms, sample_rate = begun
+            self.send_json(messages.audio_message(audio, sample_rate, elapsed_ms))
         else:
             self._outbox.post(transport.send, BINARY, audio)
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ringback.audio import codec as codecs
 from ringback.media.bridge import AudioBridge
-from ringback.media.express import CLOSED
+from ringback.media.express import CLOSED, Inlet, alike
 from ringback.media.latch import Address
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import NegotiatedAudio, RtpAddress
@@ -23,8 +24,11 @@ STRANGER = ("127.0.0.1", 4002)
 class Ear:
     def __init__(self) -> None:
         self.heard: list[bytes] = []
+        self.broken = False
 
     def on_audio(self, frame: bytes) -> None:
+        if self.broken:
+            raise RuntimeError("broken ear")
         self.heard.append(frame)
 
     def on_dtmf(self, digit: str, duration_ms: int) -> None: ...
@@ -245,3 +249,47 @@ def test_an_agent_that_speaks_first_is_heard_by_a_phone_behind_a_nat() -> None:
         call.tick()
         call.now += 0.02
     assert call.sent_to == nat
+
+
+def test_an_ear_that_begins_to_fail_on_the_short_way_is_detached_too() -> None:
+    call = Call(short=True)
+    play(call, [])
+    call.ear.broken = True
+    failed = 0
+    for sequence in range(65_610, 65_614):
+        call.now += 0.02
+        try:
+            call.receive(packet(sequence))
+        except RuntimeError:
+            failed += 1
+    assert (failed, call.counters.ear_errors) == (1, 1)
+    assert call.bridge.ports == ()
+    call.rtp.settle()
+    assert call.counters.packets_received == 114
+    assert call.rtp.receiver.statistics.packets_lost == 0
+
+
+def test_what_cannot_be_decoded_takes_the_long_way() -> None:
+    inlet, otherwise = Inlet(), []
+    data = packet(1)
+    inlet.size, inlet.address, inlet.ssrc, inlet.head = len(data), PHONE, 7, 0x8000
+    inlet.sequence, inlet.timestamp = 1, (160 + 0xFFFFF000) & 0xFFFFFFFF
+
+    def decode(payload: bytes) -> bytes:
+        raise ValueError("not a payload")
+
+    inlet.decode = decode
+    inlet.otherwise = lambda data, address, now: otherwise.append(data)
+    inlet.on_rtp(data, PHONE, 1.0)
+    assert otherwise == [data]
+    assert inlet.arrivals == []
+
+
+def test_a_packet_of_the_same_size_and_another_length_is_not_alike() -> None:
+    opus = codecs.create("opus")
+    payload = opus.encode(bytes(1920))
+    decode = alike(opus, 960)
+    assert len(decode(payload)) == 1920
+    forty_ms = bytes([payload[0] & 0b11111100 | 1]) + payload[1:]
+    with pytest.raises(ValueError, match="length"):
+        decode(forty_ms)

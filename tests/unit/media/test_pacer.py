@@ -187,6 +187,47 @@ def test_a_session_that_leaves_in_its_own_tick_leaves_no_timer_behind() -> None:
     asyncio.run(run())
 
 
+def test_work_of_a_round_that_fails_does_not_stop_the_clock() -> None:
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        pacer = PacerLoop(SystemClock())
+        ticks = 0
+        done = asyncio.Event()
+
+        def tick(now: float, unseen: int) -> None:
+            nonlocal ticks
+            ticks += 1
+            if ticks == 3:
+                done.set()
+
+        def fail(now: float) -> None:
+            raise RuntimeError("broken work")
+
+        pacer.each_round(fail)
+        subscription = pacer.add(tick)
+        await asyncio.wait_for(done.wait(), 5)
+        pacer.remove(subscription)
+
+    asyncio.run(run())
+
+
+def test_frames_that_were_caught_up_with_are_not_told_again() -> None:
+    slot, told = Slot(), Ticks()
+    subscription = slot.add(told)
+    subscription.doze(True)
+    slot.heard[subscription.index] = 1e9
+    slot.run(0.02, 1, broken)
+    for frame in range(2, 11):
+        slot.run(frame * 0.02, 1, broken)
+    unseen = subscription.unseen
+    assert subscription.catch_up() == unseen
+    assert subscription.unseen == 0
+    subscription.doze(False)
+    slot.owed[subscription.index] = 1
+    slot.run(0.22, 1, broken)
+    assert told.skipped[-1] == 0
+
+
 def broken(subscription: Subscription) -> None:
     raise AssertionError("a tick failed")
 

@@ -9,7 +9,7 @@ from ringback.core.clock import SystemClock
 from ringback.core.errors import Unavailable
 from ringback.media.latch import Address
 from ringback.media.metrics import MediaCounters
-from ringback.media.rtp_sockets import RtpEndpoint
+from ringback.media.rtp_sockets import DatagramPoller, RtpEndpoint
 from ringback.net.rtp_ports import RtpPorts, RtpSockets
 from unit.media.media_lab import LOCALHOST, Run, phone_socket
 
@@ -101,6 +101,25 @@ def test_a_closed_endpoint_sends_nothing_and_its_ports_can_be_bound_again(run: R
         opened.ports.release(opened.sockets)
         again = RtpPorts(opened.sockets.port, opened.sockets.port + 1, clock=SystemClock())
         again.release(again.bind(LOCALHOST))
+
+    run(main())
+
+
+def test_a_port_that_is_flooded_is_read_faster_than_one_datagram_a_round(run: Run) -> None:
+    async def main() -> None:
+        opened = Open()
+        await opened.start()
+        with phone_socket() as phone:
+            for _ in range(100):
+                phone.sendto(b"flood", (LOCALHOST, opened.sockets.port))
+        poller = DatagramPoller.of_running_loop()
+        poller._on_ready()
+        assert opened.rtp.qsize() == 1
+        for _ in range(6):
+            poller._on_ready()
+        assert opened.rtp.qsize() == 100
+        assert opened.counters.socket_errors == 0
+        await opened.stop()
 
     run(main())
 

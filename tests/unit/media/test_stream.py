@@ -292,6 +292,26 @@ def test_a_client_that_asks_for_longer_messages_gets_them_and_what_is_left_when_
     run(main())
 
 
+def test_what_was_gathered_at_another_rate_says_so(run: Run) -> None:
+    async def main() -> None:
+        host = Host()
+        host.leg.says = level(5)
+        async with attached(host) as ws:
+            config = {"type": "audio_config", "receive": True, "timestamps": True}
+            await ask(ws, config | {"sample_rate": 8000, "frame_duration_ms": 100})
+            host.bridge.tick(0.0)
+            await ws.send(json.dumps({"type": "audio_config", "sample_rate": 16000}))
+            audio = await receive(ws)
+            assert (audio["type"], audio["sample_rate"]) == ("audio", 8000)
+            assert len(base64.b64decode(audio["audio"])) == 320
+            assert (await receive(ws))["sample_rate"] == 16000
+            host.leg.says = None
+            host.bridge.set_native_rate(16000)
+            assert (await receive(ws))["native_sample_rate"] == 16000
+
+    run(main())
+
+
 def test_what_is_gathered_comes_before_the_end_of_the_call(run: Run) -> None:
     async def main() -> None:
         host = Host()
