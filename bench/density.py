@@ -9,9 +9,9 @@ agent's frame out, and from the agent's frame in to RTP out. What other codecs o
 by its order. Exit code 1 when a packet is missing or more than 1 % of the gaps between returned
 packets are longer than 25 ms.
 
-With ``--loss``, ``--reorder``, ``--duplicate`` or ``--burst`` (shares of packets) the lines are bad
-and the exit code tells another thing: whether the gateway counted exactly what was lost and what came
-twice, and whether nothing in it failed.
+With ``--loss``, ``--reorder``, ``--duplicate`` or ``--burst`` (shares of packets) the lines are
+bad and the exit code tells another thing: whether the gateway counted exactly what was lost and
+what came twice, and whether nothing in it failed.
 """
 
 from __future__ import annotations
