@@ -17,7 +17,7 @@ from ringback.core.errors import InvalidRequest
 from ringback.media.express import Inlet, Outlet
 from ringback.media.latch import Address, SourceLatch, Verdict
 from ringback.media.metrics import MediaCounters
-from ringback.media.pacer import STEADY_SECONDS
+from ringback.media.pacer import DOZE_FRAMES, STEADY_SECONDS
 from ringback.media.plane import FRAME_MS, NegotiatedAudio
 from ringback.media.rtcp_side import RtcpSide, Send
 from ringback.media.rtp_receiver import RtpReceiver
@@ -71,9 +71,11 @@ class RtpSession:
         random: Callable[[], float],
         on_inband: Callable[[DtmfEvent], None] | None = None,
         tones: ToneWatch | None = None,
-        send_plain: Send | None = None,
+        post_plain: Send | None = None,
+        post_protected: Send | None = None,
     ) -> None:
-        """``send_plain`` is ``send_rtp`` for what is known to need no protection."""
+        """``post_plain`` and ``post_protected`` are ``send_rtp`` for RTP that may wait for the end
+        of the event loop's round, without and with protection."""
         self.receiver = RtpReceiver(sample_rate, counters)
         self.sender = RtpSender(
             RtpPacketizer(identity.ssrc, identity.sequence, identity.timestamp),
@@ -88,11 +90,14 @@ class RtpSession:
         self._sample_rate = sample_rate
         self._counters = counters
         self._send_rtp = send_rtp
-        self._send_plain = send_plain or send_rtp
+        self._post_plain = post_plain or send_rtp
+        self._post_protected = post_protected or send_rtp
         self.inlet = Inlet()
         """Takes what comes on the RTP port, if whoever brings it can tell it to."""
         self._outlet: Outlet | None = None
         self._ticks = 0
+        self._told_early = 0
+        """Of the frames that the next tick brings, those that the receiver knows of."""
         self._on_dtmf = on_dtmf
         self._audio: NegotiatedAudio | None = None
         self._encoder: Codec | None = None
@@ -201,7 +206,7 @@ class RtpSession:
         payload = data[HEADER_SIZE:]
         if not self.receiver.receive_next(second & 0x7F, sequence, timestamp, ssrc, payload, now):
             return False
-        if audio.security is None and self.receiver.last_went_through:
+        if self.receiver.last_went_through:
             inlet = self.inlet
             inlet.head = PLAIN_HEADER << 8 | second & 0x7F
             inlet.address, inlet.ssrc, inlet.sequence = address, ssrc, sequence + 1 & 0xFFFF
@@ -220,8 +225,15 @@ class RtpSession:
             inlet.arrivals = inlet.arrivals[-1:]
         if outlet is not None and outlet.run:
             self.sender.settle(outlet)
-        ticks, self._ticks = self._ticks, 0
-        self.receiver.pass_time(ticks)
+        untold = inlet.untold
+        passed, self._ticks = self._ticks + untold - self._told_early, 0
+        self._told_early = untold
+        self.receiver.pass_time(passed)
+
+    def verified(self, address: Address, now: float) -> None:
+        """The far end has proved that it is at ``address``."""
+        self.latch.verified(address, now)
+        self._shut_outlet()
 
     def _shut(self) -> None:
         """Everything takes the long way from here on."""
@@ -254,6 +266,7 @@ class RtpSession:
             if verdict is Verdict.WRONG_SSRC:
                 counters.dropped_wrong_ssrc += 1
                 return
+            self._shut_outlet()
             self.receiver.restart()
         self.last_heard = now
         event = self.receiver.receive(packet, now)
@@ -301,8 +314,10 @@ class RtpSession:
     def flow(self, now: float, frames: int = 1) -> None:
         """``frames`` of 20 ms have passed: instead of ``read``, where frames are handed over."""
         self._ticks += frames
-        self.settle()
         inlet = self.inlet
+        if inlet.open and self._ticks < DOZE_FRAMES and inlet.heard_at >= now - STEADY_SECONDS:
+            return
+        self.settle()
         if inlet.open and (now - inlet.arrivals[-1] > STEADY_SECONDS or self.receiver.ahead):
             self._shut()
         event = self.receiver.poll_dtmf(now)
@@ -357,8 +372,9 @@ class RtpSession:
         for packet in self.sender.tick(frame):
             self._counters.packets_sent += 1
             self._send_rtp(packet, target)
-        if audio.security is None and self._listener is not None and not self._tones.busy:
-            self._outlet = self.sender.open_outlet(self._send_plain, target)
+        if self._listener is not None and not self._tones.busy:
+            post = self._post_plain if audio.security is None else self._post_protected
+            self._outlet = self.sender.open_outlet(post, target)
 
     def _shut_outlet(self) -> None:
         if self._outlet is not None:

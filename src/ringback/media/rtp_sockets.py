@@ -142,6 +142,11 @@ class RtpEndpoint:
             poller.add(port)
             self._ports = (*self._ports, port)
 
+    def receive_rtp(self, receive: Receive) -> None:
+        """Give what comes on the RTP port to ``receive`` from now on."""
+        if self._ports:
+            self._ports[0].receive = receive
+
     def send_rtp(self, data: bytes, address: Address) -> None:
         if self._outbox is not None:
             self._outbox.flush()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ringback.media.bridge import AudioBridge
 from ringback.media.express import CLOSED
+from ringback.media.latch import Address
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import NegotiatedAudio, RtpAddress
 from ringback.media.rtp_session import RtpIdentity, RtpSession
@@ -39,11 +40,12 @@ class Call:
         self.short = short
         self.counters = MediaCounters()
         self.sent: list[bytes] = []
+        self.sent_to: list[Address] = []
         self.rtp = RtpSession(
             RtpIdentity(1, 100, 5000, b"cname"),
             8000,
             self.counters,
-            send_rtp=lambda data, address: self.sent.append(data),
+            send_rtp=self._send,
             send_rtcp=lambda data, address: None,
             on_dtmf=lambda event: None,
             random=lambda: 0.5,
@@ -56,6 +58,10 @@ class Call:
         self.port = self.bridge.attach(self.ear, 8000)
         self.now = 10.0
         self.shortened = 0
+
+    def _send(self, data: bytes, address: Address) -> None:
+        self.sent.append(data)
+        self.sent_to.append(address)
 
     def receive(self, data: bytes, address: tuple[str, int] = PHONE) -> None:
         inlet = self.rtp.inlet
@@ -183,6 +189,8 @@ def test_a_steady_stream_takes_the_short_way() -> None:
     call = Call(short=True)
     play(call, [("next", 0.02)] * 200)
     assert call.shortened >= 195
+    call.rtp.settle()
+    assert call.counters.packets_received == 310
     call.receive(packet(65_810))
     assert call.counters.packets_received == 310
     call.rtp.settle()
@@ -222,3 +230,18 @@ def test_a_codec_that_has_nothing_to_send_leaves_a_pause() -> None:
     assert new.sequence == last.sequence + 1
     assert new.marker
     assert new.timestamp - last.timestamp == 320
+
+
+def test_what_is_sent_follows_the_phone_to_where_it_speaks_from() -> None:
+    call = Call(short=True)
+    for _ in range(5):
+        call.now += 0.02
+        call.say(bytes(320))
+        call.tick()
+    assert set(call.sent_to) == {PHONE}
+    for sequence in range(10):
+        call.now += 0.02
+        call.receive(packet(sequence), ("127.0.0.1", 4444))
+        call.say(bytes(320))
+        call.tick()
+    assert call.sent_to[-1] == ("127.0.0.1", 4444)

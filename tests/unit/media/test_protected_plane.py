@@ -195,6 +195,7 @@ def test_one_authenticated_packet_shows_where_a_person_behind_nat_is(run: Run) -
                 phone.sendto(packet, (LOCALHOST, one.rtp_port))
                 await heard(n, "c1", 1)
                 n.ticker.run(0.02)
+                await asyncio.sleep(0)
                 assert phone.recv(2000)
 
     run(main())
