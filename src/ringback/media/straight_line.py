@@ -13,9 +13,9 @@ that have begun and brought nothing yet:
 So a frame may be a slot or two early and one late, which any jitter buffer at the far end makes up
 for, and who pushes faster than that is paced by the ticks.
 
-Where the clock itself was late, several slots have begun at once, and what an agent said is still on
-its way to us: in the middle of speech nothing is filled up then before the next tick. Of
-an agent that speaks in time and now waits for slots that were given up, quiet frames are left out,
+Where the clock itself was late, several slots have begun at once, and what an agent said is still
+on its way to us: in the middle of speech nothing is filled up then before the next tick. Of an
+agent that speaks in time and now waits for slots that were given up, quiet frames are left out,
 and after a while any, until it waits no longer: a stall of ours must not delay the rest of a call.
 """
 
