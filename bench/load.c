@@ -235,9 +235,10 @@ static void phone_hears(call_t *call) {
         return;
     }
     int slot = number % RING;
+    if (marks == 'n' && returned < sent) returned++;
     if (call->number[slot] != number || !call->sent[slot] || call->returned[slot]) return;
     call->returned[slot] = 1;
-    returned++;
+    returned += marks != 'n';
     note(&around, now - call->sent[slot]);
     if (call->answered[slot]) note(&outward, now - call->answered[slot]);
 }
