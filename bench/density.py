@@ -99,6 +99,7 @@ class Load:
     codec: str = "pcmu"
     srtp: bool = False
     agent_rate: int = 0
+    agent_ahead: int = 0
     seed: int = 1
     disturbed: tuple[tuple[str, float], ...] = ()
 
@@ -106,6 +107,8 @@ class Load:
         """Those of ``load.c``; what it needs is put into ``folder``."""
         texts = [str(self.calls), str(self.seconds), str(SETTLE_SECONDS), f"seed={self.seed}"]
         texts += [f"{name}={share}" for name, share in self.disturbed]
+        if self.agent_ahead:
+            texts.append(f"ahead={self.agent_ahead}")
         if self.agent_rate:
             texts.append(f"rate={self.agent_rate}")
         if self.codec != "pcmu" or self.srtp:
@@ -213,6 +216,7 @@ def asked_for() -> argparse.Namespace:
     parser.add_argument("--codec", choices=list(phone_packets.PAYLOAD_TYPES), default="pcmu")
     parser.add_argument("--srtp", action="store_true", help="protect the RTP, with keys of SDES")
     parser.add_argument("--agent-rate", type=int, default=0, help="Hz; 0: what the call has")
+    parser.add_argument("--agent-ahead", type=int, default=0, help="frames that it says ahead")
     parser.add_argument("--record", action="store_true", help="record every call to a file")
     for name in DISTURBANCES:
         parser.add_argument(f"--{name}", type=float, default=0.0, help="share of packets")
@@ -229,6 +233,7 @@ def main() -> int:
         options.codec,
         options.srtp,
         options.agent_rate,
+        options.agent_ahead,
         options.seed,
         tuple((name, share) for name in DISTURBANCES if (share := getattr(options, name))),
     )

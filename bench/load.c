@@ -9,6 +9,7 @@
  *   units=N       RTP clock units of a packet (160)
  *   marks=u|a|none  how frames carry their number, see below
  *   rate=HZ       the agent asks for this sample rate
+ *   ahead=N       the agent says its first frame N times more, and is that much ahead from then on
  *   loss, reorder, duplicate, burst=P   how often a packet is not sent, sent after one to three
  *                 later ones, sent twice, or held back with the next two to ten to come all at once
  *   seed=N
@@ -48,6 +49,7 @@ typedef struct {
     int holding, hold_for;
     int32_t highest; /* sequence number that was sent */
     uint64_t distinct;
+    int lead;
     int ordered; /* whether the next two are known */
     uint16_t next_heard, next_back;
     int64_t due, arrived;
@@ -72,7 +74,7 @@ static double loss, reorder, duplicate, burst;
 static uint64_t seed = 1;
 static uint32_t units = SAMPLES;
 static char marks = 'u';
-static int agent_rate;
+static int agent_rate, ahead;
 static uint8_t **stream;
 static size_t streamed;
 
@@ -290,7 +292,8 @@ static void agent_hears(call_t *call) {
                 }
             }
             if (number >= 0 || marks == 'n' || loss + reorder + duplicate + burst > 0)
-                agent_says(call, frame + head, length);
+                do agent_says(call, frame + head, length);
+                while (call->lead++ < ahead);
         }
         at += head + length;
     }
@@ -368,6 +371,7 @@ static int take_option(char *text) {
     else if (!strcmp(text, "units")) units = atoi(value);
     else if (!strcmp(text, "marks")) marks = value[0];
     else if (!strcmp(text, "rate")) agent_rate = atoi(value);
+    else if (!strcmp(text, "ahead")) ahead = atoi(value);
     else if (!strcmp(text, "loss")) loss = atof(value);
     else if (!strcmp(text, "reorder")) reorder = atof(value);
     else if (!strcmp(text, "duplicate")) duplicate = atof(value);

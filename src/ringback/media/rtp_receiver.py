@@ -19,7 +19,7 @@ from ringback.audio.level import is_quiet
 from ringback.audio.plc import FADE_END_MS, Concealer
 from ringback.audio.resample import FrameResampler, Resampler
 from ringback.media.express import Inlet
-from ringback.media.lead import Lead
+from ringback.media.lead import MAX_LEAD, Lead
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import FRAME_MS
 from ringback.rtp.dtmf import DtmfEvent
@@ -363,7 +363,12 @@ class RtpReceiver:
         """Let packets like this one, which was handed over as a frame of its own, take the short
         way from now on."""
         codec = self._codec
-        if codec is None or self._pcm or self._resampler is not None or self._lead.ahead:
+        if (
+            codec is None
+            or self._pcm
+            or self._resampler is not None
+            or self._lead.frames > MAX_LEAD
+        ):
             return
         units = codec.duration(payload)
         if units * self._codec_rate * 2 != self._frame_bytes * codec.clock_rate:
