@@ -11,7 +11,8 @@ packets are longer than 25 ms.
 
 With ``--loss``, ``--reorder``, ``--duplicate`` or ``--burst`` (shares of packets) the lines are
 bad and the exit code tells another thing: whether the gateway counted exactly what was lost and
-what came twice, and whether nothing in it failed.
+what came twice, and whether nothing in it failed. ``--calm`` puts the bad lines before what is
+measured, which then costs what it does without.
 """
 
 from __future__ import annotations
@@ -103,9 +104,18 @@ class Load:
     seed: int = 1
     disturbed: tuple[tuple[str, float], ...] = ()
 
+    calm: float | None = None
+    """Not while measured, but in the ten seconds until so long before."""
+
+    @property
+    def settle(self) -> float:
+        return SETTLE_SECONDS + (0 if self.calm is None else 10 + self.calm)
+
     def arguments(self, folder: Path) -> list[str]:
         """Those of ``load.c``; what it needs is put into ``folder``."""
-        texts = [str(self.calls), str(self.seconds), str(SETTLE_SECONDS), f"seed={self.seed}"]
+        texts = [str(self.calls), str(self.seconds), str(self.settle), f"seed={self.seed}"]
+        if self.calm is not None:
+            texts.append(f"calm={self.calm}")
         texts += [f"{name}={share}" for name, share in self.disturbed]
         if self.agent_ahead:
             texts.append(f"ahead={self.agent_ahead}")
@@ -113,7 +123,7 @@ class Load:
             texts.append(f"rate={self.agent_rate}")
         if self.codec != "pcmu" or self.srtp:
             packets = folder / "packets"
-            count = int((SETTLE_SECONDS + self.seconds + 3) * 50)
+            count = int((self.settle + self.seconds + 3) * 50)
             phone_packets.write(packets, self.codec, count, protected=self.srtp)
             marked = phone_packets.is_marked(self.codec) and not self.srtp
             texts.append(f"marks={self.codec[-1] if marked else 'none'}")
@@ -220,6 +230,7 @@ def asked_for() -> argparse.Namespace:
     parser.add_argument("--record", action="store_true", help="record every call to a file")
     for name in DISTURBANCES:
         parser.add_argument(f"--{name}", type=float, default=0.0, help="share of packets")
+    parser.add_argument("--calm", type=float, help="bad until so many seconds before measuring")
     parser.add_argument("--seed", type=int, default=1, help="of what happens to packets")
     parser.add_argument("--json", type=Path, help="where to write the figures, too")
     return parser.parse_args()
@@ -236,6 +247,7 @@ def main() -> int:
         options.agent_ahead,
         options.seed,
         tuple((name, share) for name in DISTURBANCES if (share := getattr(options, name))),
+        options.calm,
     )
     with tempfile.TemporaryDirectory() as folder:
         result = measure(plan, folder if options.record else None)

@@ -12,6 +12,7 @@
  *   ahead=N       the agent says its first frame N times more, and is that much ahead from then on
  *   loss, reorder, duplicate, burst=P   how often a packet is not sent, sent after one to three
  *                 later ones, sent twice, or held back with the next two to ten to come all at once
+ *   calm=S        all that not while measuring but before, until S seconds before
  *   seed=N
  *
  * Every packet of a phone carries its number in its last eight samples (two bits each, in codes of
@@ -69,7 +70,8 @@ typedef struct {
 static call_t *calls;
 static histogram_t gaps, inward, outward, around;
 static uint64_t sent, returned, strange, heard, twice, held_back;
-static int measuring;
+static int measuring, disturbing;
+static double calm = -1;
 static double loss, reorder, duplicate, burst;
 static uint64_t seed = 1;
 static uint32_t units = SAMPLES;
@@ -185,7 +187,7 @@ static void transmit(call_t *call, uint16_t number, int64_t now) {
     if (number > call->highest) call->highest = number;
     call->distinct++;
     send_packet(call, number);
-    if (measuring && chance() < duplicate) {
+    if (disturbing && chance() < duplicate) {
         twice++;
         send_packet(call, number);
     }
@@ -197,7 +199,7 @@ static void say(call_t *call, int64_t now) {
         call->ordered = 1;
         call->next_heard = call->next_back = number;
     }
-    if (!call->holding && measuring && chance() < burst) call->hold_for = 2 + chance() * 9;
+    if (!call->holding && disturbing && chance() < burst) call->hold_for = 2 + chance() * 9;
     if (call->hold_for) {
         held_back++;
         call->held[call->holding++] = number;
@@ -207,14 +209,14 @@ static void say(call_t *call, int64_t now) {
         }
         return;
     }
-    if (measuring && chance() < loss) return;
-    if (!call->holding && measuring && chance() < reorder) {
+    if (disturbing && chance() < loss) return;
+    if (!call->holding && disturbing && chance() < reorder) {
         held_back++;
         call->held[call->holding++] = number;
         return;
     }
     transmit(call, number, now);
-    if (call->holding && (number - call->held[0] >= 3 || !measuring || chance() < 0.5)) {
+    if (call->holding && (number - call->held[0] >= 3 || !disturbing || chance() < 0.5)) {
         transmit(call, call->held[0], now);
         call->holding = 0;
     }
@@ -376,6 +378,7 @@ static int take_option(char *text) {
     else if (!strcmp(text, "reorder")) reorder = atof(value);
     else if (!strcmp(text, "duplicate")) duplicate = atof(value);
     else if (!strcmp(text, "burst")) burst = atof(value);
+    else if (!strcmp(text, "calm")) calm = atof(value);
     else if (!strcmp(text, "seed")) seed = strtoull(value, NULL, 10) | 1;
     else return 0;
     return 1;
@@ -432,6 +435,7 @@ int main(int argc, char **argv) {
             fflush(stdout);
         }
         if (now >= over) break;
+        disturbing = calm < 0 ? measuring : now > start + 2e9 && now < from - calm * 1e9;
         while (calls[next].due <= now) {
             say(&calls[next], now);
             calls[next].due += FRAME_NS;
