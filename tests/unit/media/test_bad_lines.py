@@ -1,4 +1,4 @@
-"""Calls over lines that lose, swap, repeat and hold back packets, on a clock that lets them doze."""
+"""Calls on lines that lose, swap, repeat and hold back packets; their clock lets them doze."""
 
 from __future__ import annotations
 
