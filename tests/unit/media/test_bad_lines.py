@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from ringback.media.bridge import AudioBridge
+from ringback.media.latch import Address
 from ringback.media.metrics import MediaCounters
 from ringback.media.pacer import Slot, Subscription
 from ringback.media.plane import NegotiatedAudio, RtpAddress
@@ -102,7 +103,7 @@ class Call:
         self.port = self.bridge.attach(self.ear, 8000)
         self.ticks = self.most_held = 0
 
-    def _sent(self, data: bytes, address: tuple[str, int]) -> None:
+    def _sent(self, data: bytes, address: Address) -> None:
         self.sent += 1
 
     def _tick(self, now: float, unseen: int) -> None:
