@@ -199,6 +199,7 @@ def show(result: dict[str, Any]) -> bool:
     print(f"codec            {result['codec']}{', SRTP' if result['srtp'] else ''}")
     print(f"media            {result['core_share']:.1%} of a core,", end=" ")
     print(f"{result['core_share_per_call']:.3%} a call")
+    print(f"waiting          {result['waiting_for_processor']:.0%} of the time, for others")
     print(f"packets          {sent} sent, {returned} returned")
     for name, title in (("inward", "to the agent"), ("outward", "to the phone"), ("gaps", "gaps")):
         times = result[name]
