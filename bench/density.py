@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -148,6 +149,7 @@ def measure(plan: Load, recordings: str | None) -> dict[str, Any]:
             ends.hear()
             told = media.ask({"result": True})
             seen = json.loads(ends.hear())
+            time.sleep(1)  # what is still under way
             after = media.ask({"result": True})
     return {
         "calls": plan.calls,
