@@ -1,12 +1,24 @@
 /* The far ends of many calls: for each one a phone (RTP) and an agent (WebSocket) that says back
  * what it hears. One thread, one epoll set; cheap enough to load a gateway on the core beside it.
  *
- *   load CALLS SECONDS SETTLE     binds the phones, prints their ports in one line, then reads from
- *                                 standard input one line a call: "RTP_PORT HTTP_PORT PATH"
+ *   load CALLS SECONDS SETTLE [option=value ...]
+ *                 binds the phones, prints their ports in one line, then reads from standard input
+ *                 one line a call: "RTP_PORT HTTP_PORT PATH"
+ *   packets=FILE  what every phone sends instead of its own u-law: RTP packets of a length (two
+ *                 bytes, big endian) and as many bytes each, numbered from 0
+ *   units=N       RTP clock units of a packet (160)
+ *   marks=u|a|none  how frames carry their number, see below
+ *   rate=HZ       the agent asks for this sample rate
+ *   ahead=N       the agent says its first frame N times more, and is that much ahead from then on
+ *   loss, reorder, duplicate, burst=P   how often a packet is not sent, sent after one to three
+ *                 later ones, sent twice, or held back with the next two to ten to come all at once
+ *   calm=S        all that not while measuring but before, until S seconds before
+ *   seed=N
  *
- * Every packet of a phone carries its number in eight samples (two bits each, in u-law codes that
- * survive), so that each can be told on both ways. After SETTLE seconds it measures for SECONDS,
- * and prints one JSON object.
+ * Every packet of a phone carries its number in its last eight samples (two bits each, in codes of
+ * G.711 that survive), so that each can be told on both ways. Where that does not survive (other
+ * codecs, SRTP) frames are told by their order. After SETTLE seconds it measures for SECONDS, and
+ * disturbs what it sends; at the end it prints one JSON object.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -27,12 +39,20 @@
 #define RING 1024
 #define HISTOGRAM 100000 /* of 10 us */
 #define BUFFER 8192
+#define HELD 16
 
 typedef struct {
     int phone, agent;
     struct sockaddr_in gateway;
     uint16_t sequence;
-    uint32_t timestamp, ssrc;
+    uint32_t ssrc;
+    uint16_t held[HELD];
+    int holding, hold_for;
+    int32_t highest; /* sequence number that was sent */
+    uint64_t distinct;
+    int lead;
+    int ordered; /* whether the next two are known */
+    uint16_t next_heard, next_back;
     int64_t due, arrived;
     int64_t sent[RING], answered[RING];
     uint16_t number[RING];
@@ -49,8 +69,16 @@ typedef struct {
 
 static call_t *calls;
 static histogram_t gaps, inward, outward, around;
-static uint64_t sent, returned, strange, heard;
-static int measuring;
+static uint64_t sent, returned, strange, heard, twice, held_back;
+static int measuring, disturbing;
+static double calm = -1;
+static double loss, reorder, duplicate, burst;
+static uint64_t seed = 1;
+static uint32_t units = SAMPLES;
+static char marks = 'u';
+static int agent_rate, ahead;
+static uint8_t **stream;
+static size_t streamed;
 
 static int64_t now_ns(void) {
     struct timespec t;
@@ -83,21 +111,34 @@ static double above(const histogram_t *h, double ms) {
     return h->count ? (double)count / h->count : 0;
 }
 
+static double chance(void) {
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (seed >> 11) / 9007199254740992.0;
+}
+
 static int16_t linear(uint8_t code) {
+    if (marks == 'a') {
+        code ^= 0x55;
+        int magnitude = (code & 0x0f) << 4, segment = code >> 4 & 7;
+        magnitude = segment ? (magnitude + 0x108) << (segment - 1) : magnitude + 8;
+        return code & 0x80 ? magnitude : -magnitude;
+    }
     code = ~code;
     int magnitude = ((((code & 0x0f) << 3) + 132) << ((code >> 4) & 7)) - 132;
     return code & 0x80 ? -magnitude : magnitude;
 }
 
-static void mark(uint8_t *payload, uint16_t number) {
-    for (int i = 0; i < 8; i++) payload[i] = 0x10 + (number >> (14 - 2 * i) & 3);
+static void mark(uint8_t *codes, uint16_t number) {
+    for (int i = 0; i < 8; i++) codes[i] = 0x10 + (number >> (14 - 2 * i) & 3);
 }
 
-static int read_codes(const uint8_t *payload) {
+static int read_codes(const uint8_t *codes) {
     int number = 0;
     for (int i = 0; i < 8; i++) {
-        if (payload[i] < 0x10 || payload[i] > 0x13) return -1;
-        number = number << 2 | (payload[i] - 0x10);
+        if (codes[i] < 0x10 || codes[i] > 0x13) return -1;
+        number = number << 2 | (codes[i] - 0x10);
     }
     return number;
 }
@@ -114,45 +155,94 @@ static int read_linear(const uint8_t *pcm) {
     return read_codes(codes);
 }
 
-static void say(call_t *call, int64_t now) {
-    uint8_t packet[12 + SAMPLES];
-    uint16_t sequence = htons(call->sequence);
-    uint32_t timestamp = htonl(call->timestamp), ssrc = htonl(call->ssrc);
-    packet[0] = 0x80;
-    packet[1] = 0;
-    memcpy(packet + 2, &sequence, 2);
-    memcpy(packet + 4, &timestamp, 4);
-    memcpy(packet + 8, &ssrc, 4);
-    for (int i = 0; i < SAMPLES; i++) packet[12 + i] = i & 1 ? 0xa0 : 0x20;
-    mark(packet + 12, call->sequence);
-    int slot = call->sequence % RING;
-    call->number[slot] = call->sequence;
+static void send_packet(call_t *call, uint16_t number) {
+    uint8_t own[12 + SAMPLES], *packet = own;
+    size_t size = sizeof own;
+    if (stream) {
+        if (number >= streamed) return;
+        packet = stream[number] + 2;
+        size = stream[number][0] << 8 | stream[number][1];
+    } else {
+        uint16_t sequence = htons(number);
+        uint32_t timestamp = htonl(number * units), ssrc = htonl(call->ssrc);
+        packet[0] = 0x80;
+        packet[1] = 0;
+        memcpy(packet + 2, &sequence, 2);
+        memcpy(packet + 4, &timestamp, 4);
+        memcpy(packet + 8, &ssrc, 4);
+        for (int i = 0; i < SAMPLES; i++) packet[12 + i] = i & 1 ? 0xa0 : 0x20;
+        mark(packet + 12 + SAMPLES - 8, number);
+    }
+    sendto(call->phone, packet, size, 0, (struct sockaddr *)&call->gateway,
+           sizeof call->gateway);
+}
+
+static void transmit(call_t *call, uint16_t number, int64_t now) {
+    int slot = number % RING;
+    call->number[slot] = number;
     call->sent[slot] = measuring ? now : 0;
     call->answered[slot] = 0;
     call->returned[slot] = 0;
     if (measuring) sent++;
-    call->sequence++;
-    call->timestamp += SAMPLES;
-    sendto(call->phone, packet, sizeof packet, 0, (struct sockaddr *)&call->gateway,
-           sizeof call->gateway);
+    if (number > call->highest) call->highest = number;
+    call->distinct++;
+    send_packet(call, number);
+    if (disturbing && chance() < duplicate) {
+        twice++;
+        send_packet(call, number);
+    }
+}
+
+static void say(call_t *call, int64_t now) {
+    uint16_t number = call->sequence++;
+    if (measuring && !call->ordered) {
+        call->ordered = 1;
+        call->next_heard = call->next_back = number;
+    }
+    if (!call->holding && disturbing && chance() < burst) call->hold_for = 2 + chance() * 9;
+    if (call->hold_for) {
+        held_back++;
+        call->held[call->holding++] = number;
+        if (--call->hold_for == 0) {
+            for (int i = 0; i < call->holding; i++) transmit(call, call->held[i], now);
+            call->holding = 0;
+        }
+        return;
+    }
+    if (disturbing && chance() < loss) return;
+    if (!call->holding && disturbing && chance() < reorder) {
+        held_back++;
+        call->held[call->holding++] = number;
+        return;
+    }
+    transmit(call, number, now);
+    if (call->holding && (number - call->held[0] >= 3 || !disturbing || chance() < 0.5)) {
+        transmit(call, call->held[0], now);
+        call->holding = 0;
+    }
 }
 
 static void phone_hears(call_t *call) {
     uint8_t packet[2048];
     ssize_t size = recv(call->phone, packet, sizeof packet, 0);
     int64_t now = now_ns();
-    if (size < 20) return;
+    if (size < 14 || (packet[1] >= 192 && packet[1] <= 223)) return;
     if (measuring && call->arrived) note(&gaps, now - call->arrived);
     call->arrived = now;
-    int number = read_codes(packet + 12);
+    int number = -1;
+    if (marks == 'n')
+        number = call->ordered ? call->next_back++ : -1;
+    else if (size == 12 + SAMPLES)
+        number = read_codes(packet + 12 + SAMPLES - 8);
     if (number < 0) {
         strange += measuring;
         return;
     }
     int slot = number % RING;
+    if (marks == 'n' && returned < sent) returned++;
     if (call->number[slot] != number || !call->sent[slot] || call->returned[slot]) return;
     call->returned[slot] = 1;
-    returned++;
+    returned += marks != 'n';
     note(&around, now - call->sent[slot]);
     if (call->answered[slot]) note(&outward, now - call->answered[slot]);
 }
@@ -191,7 +281,11 @@ static void agent_hears(call_t *call) {
         if (call->filled - at < head + length) break;
         if ((frame[0] & 0x0f) == 2) {
             heard += measuring;
-            int number = length >= 16 ? read_linear(frame + head) : -1;
+            int number = -1;
+            if (marks == 'n')
+                number = call->ordered ? call->next_heard++ : -1;
+            else if (length >= 16)
+                number = read_linear(frame + head + length - 16);
             if (number >= 0) {
                 int slot = number % RING;
                 if (call->number[slot] == number && call->sent[slot]) {
@@ -199,7 +293,9 @@ static void agent_hears(call_t *call) {
                     call->answered[slot] = now_ns();
                 }
             }
-            if (number >= 0) agent_says(call, frame + head, length);
+            if (number >= 0 || marks == 'n' || loss + reorder + duplicate + burst > 0)
+                do agent_says(call, frame + head, length);
+                while (call->lead++ < ahead);
         }
         at += head + length;
     }
@@ -236,10 +332,15 @@ static void connect_agent(call_t *call, int port, const char *path) {
     }
     call->filled = filled - (end + 4 - text);
     memcpy(call->buffer, end + 4, call->filled);
-    const char config[] = "{\"type\":\"audio_config\",\"receive\":true}";
-    uint8_t frame[128] = {0x81, 0x80 | (sizeof config - 1), 0, 0, 0, 0};
-    memcpy(frame + 6, config, sizeof config - 1);
-    if (write(call->agent, frame, 5 + sizeof config) < 0) die("write");
+    char config[100];
+    int length = snprintf(config, sizeof config, "{\"type\":\"audio_config\",\"receive\":true");
+    if (agent_rate)
+        length += snprintf(config + length, sizeof config - length, ",\"sample_rate\":%d",
+                           agent_rate);
+    config[length++] = '}';
+    uint8_t frame[128] = {0x81, 0x80 | length, 0, 0, 0, 0};
+    memcpy(frame + 6, config, length);
+    if (write(call->agent, frame, 6 + length) < 0) die("write");
     fcntl(call->agent, F_SETFL, O_NONBLOCK);
 }
 
@@ -250,8 +351,43 @@ static void print(const char *name, const histogram_t *h) {
            h->longest / 1e6, above(h, 25), above(h, 30));
 }
 
+static void read_stream(const char *path) {
+    FILE *file = fopen(path, "rb");
+    if (!file) die(path);
+    uint8_t size[2];
+    while (fread(size, 1, 2, file) == 2) {
+        size_t bytes = size[0] << 8 | size[1];
+        if (!(streamed & 1023)) stream = realloc(stream, (streamed + 1024) * sizeof *stream);
+        stream[streamed] = malloc(2 + bytes);
+        memcpy(stream[streamed], size, 2);
+        if (fread(stream[streamed++] + 2, 1, bytes, file) != bytes) die(path);
+    }
+    fclose(file);
+}
+
+static int take_option(char *text) {
+    char *value = strchr(text, '=');
+    if (!value) return 0;
+    *value++ = 0;
+    if (!strcmp(text, "packets")) read_stream(value);
+    else if (!strcmp(text, "units")) units = atoi(value);
+    else if (!strcmp(text, "marks")) marks = value[0];
+    else if (!strcmp(text, "rate")) agent_rate = atoi(value);
+    else if (!strcmp(text, "ahead")) ahead = atoi(value);
+    else if (!strcmp(text, "loss")) loss = atof(value);
+    else if (!strcmp(text, "reorder")) reorder = atof(value);
+    else if (!strcmp(text, "duplicate")) duplicate = atof(value);
+    else if (!strcmp(text, "burst")) burst = atof(value);
+    else if (!strcmp(text, "calm")) calm = atof(value);
+    else if (!strcmp(text, "seed")) seed = strtoull(value, NULL, 10) | 1;
+    else return 0;
+    return 1;
+}
+
 int main(int argc, char **argv) {
-    if (argc != 4) return 2;
+    if (argc < 4) return 2;
+    for (int i = 4; i < argc; i++)
+        if (!take_option(argv[i])) return 2;
     int count = atoi(argv[1]);
     double seconds = atof(argv[2]), settle = atof(argv[3]);
     calls = calloc(count, sizeof *calls);
@@ -273,6 +409,7 @@ int main(int argc, char **argv) {
         calls[i].gateway = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(rtp)};
         inet_pton(AF_INET, "127.0.0.1", &calls[i].gateway.sin_addr);
         calls[i].ssrc = 0x1000 + i;
+        calls[i].highest = -1;
         connect_agent(&calls[i], http, path);
         struct epoll_event phone = {.events = EPOLLIN, .data.u32 = 2 * i};
         struct epoll_event agent = {.events = EPOLLIN, .data.u32 = 2 * i + 1};
@@ -298,6 +435,7 @@ int main(int argc, char **argv) {
             fflush(stdout);
         }
         if (now >= over) break;
+        disturbing = calm < 0 ? measuring : now > start + 2e9 && now < from - calm * 1e9;
         while (calls[next].due <= now) {
             say(&calls[next], now);
             calls[next].due += FRAME_NS;
@@ -326,7 +464,14 @@ int main(int argc, char **argv) {
     print("outward", &outward);
     print("around", &around);
     printf("\"sent\": %lu, \"returned\": %lu, \"other\": %lu, \"heard\": %lu, "
-           "\"load_cpu\": %.4f}\n",
+           "\"load_cpu\": %.4f, ",
            sent, returned, strange, heard, cpu / seconds);
+    uint64_t distinct = 0, missing = 0;
+    for (int i = 0; i < count; i++) {
+        distinct += calls[i].distinct;
+        missing += calls[i].highest + 1 - calls[i].distinct;
+    }
+    printf("\"truth\": {\"sent\": %lu, \"lost\": %lu, \"duplicate\": %lu, \"held\": %lu}}\n",
+           distinct, missing, twice, held_back);
     return 0;
 }

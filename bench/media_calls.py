@@ -29,6 +29,7 @@ from pathlib import Path
 
 import picows
 import uvloop
+from phone_packets import PAYLOAD_TYPES, SECURITY
 
 from ringback.core.clock import SystemClock
 from ringback.media.local_plane import LocalMediaPlane
@@ -73,6 +74,12 @@ def waiting_seconds() -> float:
     return int(Path("/proc/self/schedstat").read_text("ascii").split()[1]) / 1e9
 
 
+def memory_kb() -> int:
+    """What this process has in memory."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * resource.getpagesize() // 1024
+
+
 # ---- the gateway process --------------------------------------------------------------------
 
 
@@ -91,6 +98,7 @@ class Gateway:
         self._recordings = recordings
         self._cpu = 0.0
         self._waiting = 0.0
+        self._memory = 0
         self._handovers: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -108,19 +116,28 @@ class Gateway:
         match command:
             case {"open": str(call), "phone": int(phone)}:
                 opened = await self.plane.open(OpenSession(call, LOCALHOST))
-                audio = NegotiatedAudio(RtpAddress(LOCALHOST, phone), "PCMU", 0)
+                codec = str(command.get("codec", "pcmu"))
+                audio = NegotiatedAudio(
+                    RtpAddress(LOCALHOST, phone),
+                    codec,
+                    PAYLOAD_TYPES[codec],
+                    security=SECURITY if command.get("srtp") else None,
+                )
                 self.plane.negotiate(call, audio)
                 path = f"{self._recordings}/{call}.wav" if self._recordings else None
                 self.plane.activate(call, path)
                 return {"rtp": opened.rtp_port}
             case {"measure": True}:
                 self._cpu, self._waiting = cpu_seconds(), waiting_seconds()
+                self._memory = memory_kb()
                 return {}
             case _:
                 counters = {k: v for k, v in asdict(self.plane.counters()).items() if v}
                 return {
                     "cpu": cpu_seconds() - self._cpu,
                     "waiting": waiting_seconds() - self._waiting,
+                    "memory_before_kb": self._memory,
+                    "memory_kb": memory_kb(),
                     "counters": counters,
                     "pacer": asdict(self.pacer.counters),
                 }

@@ -84,6 +84,10 @@ class Concealer:
         self._played.append(pcm)
         return pcm
 
+    def leave_gap(self) -> None:
+        """What was made up needs no joint to what comes."""
+        self._gap = None
+
     def reset(self) -> None:
         """What comes next has nothing to do with what was played."""
         self._played.clear()

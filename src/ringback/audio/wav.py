@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,10 +90,7 @@ class WavWriter:
     def flush(self) -> None:
         """Make what was written so far readable by others."""
         self._file.flush()
-        self._file.seek(0)
-        self._file.write(header(self.sample_rate, self.channels, self._written))
-        self._file.flush()
-        self._file.seek(0, 2)
+        os.pwrite(self._file.fileno(), header(self.sample_rate, self.channels, self._written), 0)
         self._patched = self._written
 
     def close(self) -> None:

@@ -104,6 +104,17 @@ class Inlet:
     def open(self) -> bool:
         return self.size != CLOSED
 
+    @property
+    def untold(self) -> int:
+        """Frames of the clock that have begun since the call's last tick."""
+        pace = self.pace
+        return pace.slot.frame - pace.slot.seen[pace.index]
+
+    @property
+    def heard_at(self) -> float:
+        """When the last packet of the run came."""
+        return self.arrivals[-1]
+
     def shut(self) -> None:
         self.size = CLOSED
         self.pace.doze(False)

@@ -52,12 +52,8 @@ class PhoneLeg:
         self.sockets = sockets
         self.owner = owner
         self.counters = MediaCounters()
-        self.loss_bursts = 0
-        """Runs of frames that had to be made up."""
         self._clock = clock
         self._keys = KeyMerge()
-        self._concealed = 0
-        self._concealing = False
         self._endpoint = SecureEndpoint(sockets, clock, self.counters, dtls)
         self._endpoint.on_failed = self._protection_failed
         self.rtp = RtpSession(
@@ -70,7 +66,8 @@ class PhoneLeg:
             random=random,
             on_inband=self._tone_received,
             tones=tones,
-            send_plain=self._endpoint.send_plain,
+            post_plain=self._endpoint.post_plain,
+            post_protected=self._endpoint.post_protected,
         )
         self.rtp.latch.policy = self._endpoint.policy
         self.inlet = self.rtp.inlet
@@ -78,9 +75,7 @@ class PhoneLeg:
 
     def open(self) -> None:
         """Raises ``OSError``; ``close`` cleans up then too."""
-        self._endpoint.open(
-            self.rtp.on_rtp, self.rtp.on_rtcp, self.rtp.latch.verified, self.rtp.inlet
-        )
+        self._endpoint.open(self.rtp.on_rtp, self.rtp.on_rtcp, self.rtp.verified, self.rtp.inlet)
 
     def close(self) -> None:
         """Stop; the sockets are whoever's gave them."""
@@ -107,9 +102,7 @@ class PhoneLeg:
     # ---- the bridge -------------------------------------------------------------------------
 
     def read(self, now: float) -> bytes | None:
-        frame = self.rtp.read(now)
-        self._watch_concealing()
-        return frame
+        return self.rtp.read(now)
 
     def hand_over(
         self,
@@ -120,16 +113,6 @@ class PhoneLeg:
 
     def flow(self, now: float, frames: int) -> None:
         self.rtp.flow(now, frames)
-        self._watch_concealing()
-
-    def _watch_concealing(self) -> None:
-        concealed = self.counters.frames_concealed
-        if concealed != self._concealed:
-            self._concealed = concealed
-            self.loss_bursts += not self._concealing
-            self._concealing = True
-        elif self._concealing:
-            self._concealing = False
 
     def skip(self, frames: int) -> None:
         self.rtp.skip(frames)
@@ -194,7 +177,7 @@ class PhoneLeg:
             packets_sent=counters.packets_sent,
             packets_lost=counters.packets_lost,
             packets_late=counters.packets_late,
-            loss_bursts=self.loss_bursts,
+            loss_bursts=self.rtp.receiver.loss_bursts,
             jitter_ms=self.rtp.receiver.statistics.jitter_ms,
             buffer_ms=self.rtp.receiver.buffer_ms,
             round_trip_ms=self.rtp.round_trip_ms,

@@ -234,6 +234,13 @@ class MediaProtection:
         protect = cipher.protect_rtcp if 192 <= data[1] <= 223 else cipher.protect
         self._send_protected(protect(data), self._raw_rtp, address)
 
+    def send_rtp_by(self, send: Send, data: bytes, address: Address) -> None:
+        """``send_rtp`` for RTP, by another way to the socket."""
+        if self.state is State.PLAIN:
+            send(data, address)
+        else:
+            self._send_protected(self._rtp.cipher.protect(data), send, address)
+
     def send_rtcp(self, data: bytes, address: Address) -> None:
         if self.state is State.PLAIN:
             self._raw_rtcp(data, address)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections import deque
 from pathlib import Path
@@ -24,7 +25,11 @@ logger = logging.getLogger(__name__)
 
 MAX_QUEUED_FRAMES = 1500
 """30 s: what a call keeps while the disk does not answer."""
-WRITE_EVERY_SECONDS = 0.25
+WRITE_EVERY_SECONDS = 1.0
+"""How often each file is written to. Writing takes the interpreter from the media, so the files
+take turns: it is never more than a few at a time."""
+SHORTEST_TURN_SECONDS = 0.02
+LONGEST_TURN_SECONDS = 0.25
 CLOSE_SECONDS = 5.0
 """How long the end of a call waits for a slow disk."""
 
@@ -77,6 +82,10 @@ class Recording:
         """Frames have ``sample_rate`` (Hz) from now on; the file keeps its own."""
         self._sample_rate = sample_rate
 
+    @property
+    def closing(self) -> bool:
+        return self._closing
+
     async def close(self) -> None:
         """Finish the file; waits until it is complete, at most ``CLOSE_SECONDS``."""
         if not self._closing:
@@ -119,13 +128,15 @@ class Recording:
             self._writer = WavWriter(self.path, self._file_rate, channels=2)
         left: list[bytes] = []
         right: list[bytes] = []
+        take = self._queue.popleft
+        at_left, at_right = self._left.at_file_rate, self._right.at_file_rate
         for _ in range(len(self._queue)):
-            missing, rate, caller, agent = self._queue.popleft()
+            missing, rate, caller, agent = take()
             if missing:
                 left.append(self._silence * missing)
                 right.append(self._silence * missing)
-            left.append(self._left.at_file_rate(caller, rate) or self._silence)
-            right.append(self._right.at_file_rate(agent, rate) or self._silence)
+            left.append(at_left(caller, rate) or self._silence)
+            right.append(at_right(agent, rate) or self._silence)
         if left:
             self._writer.write_stereo(b"".join(left), b"".join(right))
             self._recorded_ms = self._writer.duration_ms
@@ -202,12 +213,20 @@ class RecorderThread:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._wake.wait(WRITE_EVERY_SECONDS)
+            turn = WRITE_EVERY_SECONDS / max(1, len(self._recordings))
+            turn = min(max(turn, SHORTEST_TURN_SECONDS), LONGEST_TURN_SECONDS)
+            woken = self._wake.wait(turn)
             self._wake.clear()
-            with self._lock:
-                recordings = list(self._recordings)
-            for recording in recordings:
+            for recording in self._due(turn, woken):
                 if recording.drain():
                     with self._lock:
                         self._recordings.remove(recording)
                     recording.finished()
+
+    def _due(self, turn: float, woken: bool) -> list[Recording]:
+        """Whose turn it is and, where somebody waits for it, who is over."""
+        with self._lock:
+            share = math.ceil(len(self._recordings) * turn / WRITE_EVERY_SECONDS)
+            due, later = self._recordings[:share], self._recordings[share:]
+            self._recordings = later + due
+            return [*due, *(each for each in later if each.closing)] if woken else due

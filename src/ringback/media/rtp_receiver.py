@@ -19,6 +19,7 @@ from ringback.audio.level import is_quiet
 from ringback.audio.plc import FADE_END_MS, Concealer
 from ringback.audio.resample import FrameResampler, Resampler
 from ringback.media.express import Inlet, alike
+from ringback.media.lead import MAX_LEAD, Lead
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import FRAME_MS
 from ringback.rtp.dtmf import DtmfEvent
@@ -39,11 +40,6 @@ FADE_FRAMES = FADE_END_MS // FRAME_MS + 1
 DECODER_FADE_FRAMES = 50
 """The same for a decoder that conceals by itself: it fades in its own way, and plays the noise
 that it has learned between the rare packets of a pause (Opus DTX: one in 400 ms)."""
-
-MAX_LEAD = 3
-"""Frames that a listener may be ahead of the clock before quiet ones are left out."""
-MAX_LOUD_LEAD = 25
-"""The same for any frame."""
 
 
 class RtpReceiver:
@@ -75,8 +71,11 @@ class RtpReceiver:
         self._before = JitterBufferCounters()
         self.statistics = ReceiverStatistics(self._clock_rate)
         self._listener: Callable[[bytes | None], None] | None = None
-        self._lead = 0
-        """Frames that the listener got, less the ticks that there were."""
+        self.loss_bursts = 0
+        """Runs of frames that had to be made up."""
+        self._in_burst = False
+        self.lead = Lead()
+        """Of the listener; who keeps the clock tells it of the time that passes."""
         self._made_up = 0
         """Frames since the last one that came."""
         self._resting = True
@@ -221,7 +220,7 @@ class RtpReceiver:
                 self._idle_frames = 0
                 self._play(item)
             elif isinstance(item, Lost):
-                self._counters.frames_concealed += 1
+                self._note_made_up()
                 samples = item.samples * self._codec_rate // self._clock_rate
                 self._pcm += self._make_up(samples, item.following)
             elif not self._fill():
@@ -239,7 +238,7 @@ class RtpReceiver:
         codec = self._codecs.get(frame.payload_type)
         if codec is not None:
             self._started = True
-            self._in_pause = False
+            self._in_pause = self._in_burst = False
             if codec is not self._codec:
                 self._change_codec(codec)
             self._pcm += self._decode(codec, frame)
@@ -285,9 +284,14 @@ class RtpReceiver:
         fade_frames = DECODER_FADE_FRAMES if self._conceals_itself else FADE_FRAMES
         if not self._pcm and (not self._started or self._idle_frames > fade_frames):
             return False
-        self._counters.frames_concealed += 1
+        self._note_made_up()
         self._pcm += self._make_up(samples, None)
         return True
+
+    def _note_made_up(self) -> None:
+        self._counters.frames_concealed += 1
+        self.loss_bursts += not self._in_burst
+        self._in_burst = True
 
     def _silent_frame(self) -> bytes | None:
         """A resampler must not miss a frame, or it would play its past later."""
@@ -317,7 +321,7 @@ class RtpReceiver:
             self._jitter_buffer.hold_back()
         self._listener = listener
         self._peeked = None
-        self._lead = max(0, self._lead)
+        self.lead.frames = max(0, self.lead.frames)
 
     def receive_next(
         self,
@@ -359,7 +363,9 @@ class RtpReceiver:
         """Let packets like this one, which was handed over as a frame of its own, take the short
         way from now on."""
         codec = self._codec
-        if codec is None or self._pcm or self._resampler is not None or self._lead >= MAX_LEAD:
+        if self._pcm and is_quiet(self._pcm):
+            self._pcm = b""  # Less than a frame, of a packet of an odd length.
+        if codec is None or self._pcm or self._resampler or self.lead.frames > MAX_LEAD:
             return
         units = codec.duration(payload)
         if units * self._codec_rate * 2 != self._frame_bytes * codec.clock_rate:
@@ -379,28 +385,23 @@ class RtpReceiver:
         self._counters.packets_received += count
         self.statistics.receive_run(arrivals, last, inlet.units, inlet.size - HEADER_SIZE)
         self._jitter_buffer.pass_run(arrivals, inlet.units)
-        self._lead += count
+        self.lead.frames += count
+        self._in_burst = False
         self._something_came()
 
-    @property
-    def lead(self) -> int:
-        """Frames that the listener got, less those that there was time for."""
-        return self._lead
-
-    @property
-    def made_up(self) -> bool:
-        """Whether the last frame was made up: the next one is to be joined to it."""
+    def has_to_join(self) -> bool:
+        """Whether the last frame was made up and the next one is to be joined to it: where it is
+        quiet nobody hears the joint."""
+        if self._made_up and is_quiet(self._concealer.last):
+            self._concealer.leave_gap()
+            return False
         return self._made_up > 0
-
-    def pass_time(self, frames: int) -> None:
-        """``frames`` of 20 ms have passed; ``tick`` sees to what that asks for."""
-        self._lead -= frames
 
     def tick(self, now: float, make_up: bool = True) -> None:
         """Hand over, or make up, what is due by now."""
         if self._jitter_buffer or self._waiting:
             self._release(now)
-        if make_up and self._lead < 0:
+        if make_up and self.lead.frames < 0:
             self._make_up_leeway()
 
     def _release(self, now: float) -> None:
@@ -411,7 +412,7 @@ class RtpReceiver:
                 before = len(self._pcm)
                 self._play(item)
                 self._something_came()
-                if self._lead >= MAX_LEAD and self._may_leave_out(self._pcm[before:]):
+                if self.lead.ahead and self._may_leave_out(self._pcm[before:]):
                     self._pcm = self._pcm[:before]
                 self._cut()
             elif isinstance(item, Empty):
@@ -419,16 +420,16 @@ class RtpReceiver:
             elif self._made_up:
                 self._made_up -= 1
             else:
-                self._counters.frames_concealed += 1
+                self._note_made_up()
                 samples = item.samples * self._codec_rate // self._clock_rate
                 self._pcm += self._make_up(samples, item.following)
                 self._cut()
 
     def _hand_on(self, pcm: bytes) -> None:
         """What one packet of audio brought."""
-        self._in_pause = False
+        self._in_pause = self._in_burst = False
         self._something_came()
-        if self._lead >= MAX_LEAD and self._may_leave_out(pcm):
+        if self.lead.ahead and self._may_leave_out(pcm):
             return
         if not self._pcm and self._resampler is None and len(pcm) == self._frame_bytes:
             self._give(pcm)
@@ -442,8 +443,7 @@ class RtpReceiver:
         self._made_up = 0
 
     def _may_leave_out(self, pcm: bytes) -> bool:
-        """So that the listener does not fall behind what is said."""
-        if self._lead < MAX_LOUD_LEAD and not is_quiet(pcm):
+        if not self.lead.may_leave_out(is_quiet(pcm)):
             return False
         self._jitter_buffer.counters.shrunk += 1
         return True
@@ -455,13 +455,13 @@ class RtpReceiver:
             self._give(frame if self._resampler is None else self._resampler.process(frame))
 
     def _give(self, frame: bytes | None) -> None:
-        self._lead += 1
+        self.lead.frames += 1
         if self._listener is not None:
             self._listener(frame)
 
     def _make_up_leeway(self) -> None:
         """In a pause the listener is on time; else what comes late is waited for a little."""
-        while self._lead < 0 and (self._resting or self._is_overdue()):
+        while self.lead.frames < 0 and (self._resting or self._is_overdue()):
             if self._fill():
                 self._resting = self._in_pause
                 self._made_up += 1
@@ -472,7 +472,7 @@ class RtpReceiver:
 
     def _is_overdue(self) -> bool:
         """A frame less is not noticed where it is quiet: there we wait shorter."""
-        late_by = -self._lead - self._jitter_buffer.target_frames
+        late_by = -self.lead.frames - self._jitter_buffer.target_frames
         return late_by > 0 or (late_by == 0 and is_quiet(self._concealer.last))
 
     # ---- rates ------------------------------------------------------------------------------

@@ -18,10 +18,10 @@ from ringback.core.errors import InvalidRequest
 from ringback.media.express import Inlet, Outlet
 from ringback.media.latch import Address, SourceLatch, Verdict
 from ringback.media.metrics import MediaCounters
-from ringback.media.pacer import STEADY_SECONDS
+from ringback.media.pacer import DOZE_FRAMES, STEADY_SECONDS
 from ringback.media.plane import FRAME_MS, NegotiatedAudio
 from ringback.media.rtcp_side import RtcpSide, Send
-from ringback.media.rtp_receiver import MAX_LEAD, RtpReceiver
+from ringback.media.rtp_receiver import RtpReceiver
 from ringback.media.rtp_sender import RtpSender
 from ringback.media.tone_keys import ToneKeys
 from ringback.rtp.dtmf import DtmfEvent
@@ -76,9 +76,11 @@ class RtpSession:
         random: Callable[[], float],
         on_inband: Callable[[DtmfEvent], None] | None = None,
         tones: ToneWatch | None = None,
-        send_plain: Send | None = None,
+        post_plain: Send | None = None,
+        post_protected: Send | None = None,
     ) -> None:
-        """``send_plain`` is ``send_rtp`` for what is known to need no protection."""
+        """``post_plain`` and ``post_protected`` are ``send_rtp`` for RTP that may wait for the end
+        of the event loop's round, without and with protection."""
         self.receiver = RtpReceiver(sample_rate, counters)
         self.sender = RtpSender(
             RtpPacketizer(identity.ssrc, identity.sequence, identity.timestamp),
@@ -93,13 +95,16 @@ class RtpSession:
         self._sample_rate = sample_rate
         self._counters = counters
         self._send_rtp = send_rtp
-        self._send_plain = send_plain or send_rtp
+        self._post_plain = post_plain or send_rtp
+        self._post_protected = post_protected or send_rtp
         self.inlet = Inlet()
         """Takes what comes on the RTP port, if whoever brings it can tell it to."""
         self._outlet: Outlet | None = None
         self._ticks = 0
         self._flowed_at = self._patient_until = 0.0
         self._flowed_lead = -inf
+        self._told_early = 0
+        """Of the frames that the next tick brings, those that the receiver knows of."""
         self._on_dtmf = on_dtmf
         self._audio: NegotiatedAudio | None = None
         self._encoder: Codec | None = None
@@ -208,7 +213,7 @@ class RtpSession:
         payload = data[HEADER_SIZE:]
         if not self.receiver.receive_next(second & 0x7F, sequence, timestamp, ssrc, payload, now):
             return False
-        if audio.security is None and self.receiver.last_went_through:
+        if self.receiver.last_went_through:
             inlet = self.inlet
             inlet.head = PLAIN_HEADER << 8 | second & 0x7F
             inlet.address, inlet.ssrc, inlet.sequence = address, ssrc, sequence + 1 & 0xFFFF
@@ -227,8 +232,15 @@ class RtpSession:
             inlet.arrivals = inlet.arrivals[-1:]
         if outlet is not None and outlet.run:
             self.sender.settle(outlet)
-        ticks, self._ticks = self._ticks, 0
-        self.receiver.pass_time(ticks)
+        untold = inlet.untold
+        passed, self._ticks = self._ticks + untold - self._told_early, 0
+        self._told_early = untold
+        self.receiver.lead.pass_time(passed)
+
+    def verified(self, address: Address, now: float) -> None:
+        """The far end has proved that it is at ``address``."""
+        self.latch.verified(address, now)
+        self._shut_outlet()
 
     def _shut(self) -> None:
         """Everything takes the long way from here on."""
@@ -287,21 +299,15 @@ class RtpSession:
     ) -> None:
         """Give each frame to ``listener`` as soon as it is there, instead of to who ``read``s, or
         to ``ear`` if it is as usual."""
-        if listener is None:
-            self._ticks += self.inlet.pace.unseen
         self._shut()
         self._flowed_lead = -inf
         self._straight_ear = ear
         if listener is None:
+            self._told_early = 0
             self.receiver.hand_over(None)
         elif self._listener is None:
             self.receiver.hand_over(self._hand_on)
         self._listener = listener
-
-    @property
-    def _is_ahead(self) -> bool:
-        """Something has to be left out, which the long way does."""
-        return self.receiver.lead >= MAX_LEAD
 
     @property
     def _listens(self) -> bool:
@@ -317,24 +323,26 @@ class RtpSession:
     def flow(self, now: float, frames: int = 1) -> None:
         """``frames`` of 20 ms have passed: instead of ``read``, where frames are handed over."""
         self._ticks += frames
-        self.settle()
         inlet = self.inlet
+        if inlet.open and self._ticks < DOZE_FRAMES and inlet.heard_at >= now - STEADY_SECONDS:
+            return
+        self.settle()
         if self._is_clock_late(now):
             self._patient_until = now + PATIENCE_SECONDS
-        if inlet.open and (now - inlet.arrivals[-1] > STEADY_SECONDS or self._is_ahead):
+        if inlet.open and (now - inlet.arrivals[-1] > STEADY_SECONDS or self.receiver.lead.ahead):
             self._shut()
         event = self.receiver.poll_dtmf(now)
         if event is not None:
             self._key(event)
         self.receiver.tick(now, make_up=now >= self._patient_until)
-        if inlet.open and self.receiver.made_up:
+        if inlet.open and self.receiver.has_to_join():
             self._shut()
 
     def _is_clock_late(self, now: float) -> bool:
         """Whether frames have passed in which nothing came and nobody looked: a call dozes only
         while its person is heard."""
         at, self._flowed_at = self._flowed_at, now
-        lead, self._flowed_lead = self._flowed_lead, self.receiver.lead
+        lead, self._flowed_lead = self._flowed_lead, self.receiver.lead.frames
         return at == now or self._flowed_lead < lead - LATE_FRAMES
 
     def read(self, now: float) -> bytes | None:
@@ -384,8 +392,9 @@ class RtpSession:
         for packet in self.sender.tick(frame):
             self._counters.packets_sent += 1
             self._send_rtp(packet, target)
-        if audio.security is None and self._listener is not None and not self._tones.busy:
-            self._outlet = self.sender.open_outlet(self._send_plain, target)
+        if self._listener is not None and not self._tones.busy:
+            post = self._post_plain if audio.security is None else self._post_protected
+            self._outlet = self.sender.open_outlet(post, target)
 
     def _shut_outlet(self) -> None:
         if self._outlet is not None:

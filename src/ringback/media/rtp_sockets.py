@@ -32,9 +32,9 @@ GATHER_SECONDS = 0.0005
 GATHER_SECONDS_PER_SOCKET = 2e-6
 """How long datagrams may gather before a wake-up, at most and by the number of sockets. A wake-up
 for each would cost more than what it brings: 25,000 a second are 12 in half a millisecond."""
-MAX_BATCH = 64
-"""Datagrams of one wake-up: what else the event loop has to do comes in between."""
-
+MAX_BATCH = 256
+"""Datagrams of one wake-up: what else the event loop has to do comes in between. Where that takes
+long, a small batch could not keep up with what comes in."""
 MAX_MORE = 16
 """Datagrams more of a socket that had one in the round before, too: one that is flooded must not
 lose the call's own among them."""
@@ -156,6 +156,11 @@ class RtpEndpoint:
             port = _Port(sock, receive, self._clock, self._counters)
             poller.add(port)
             self._ports = (*self._ports, port)
+
+    def receive_rtp(self, receive: Receive) -> None:
+        """Give what comes on the RTP port to ``receive`` from now on."""
+        if self._ports:
+            self._ports[0].receive = receive
 
     def send_rtp(self, data: bytes, address: Address) -> None:
         if self._outbox is not None:

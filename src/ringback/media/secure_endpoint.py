@@ -34,6 +34,8 @@ class SecureEndpoint:
         self.on_failed: Callable[[str], None] = _nobody
         self.policy = address_policy(sockets)
         self._endpoint = RtpEndpoint(sockets, clock, counters)
+        self._leg: Receive = _nothing
+        self._inlet: Inlet | None = None
         self._on_rtp: Receive = _nothing
         self._on_rtcp: Receive = _nothing
         self._on_verified: Verified = _nowhere
@@ -48,7 +50,7 @@ class SecureEndpoint:
             on_failed=lambda why: self.on_failed(why),
             on_verified=lambda address, now: self._on_verified(address, now),
         )
-        self.send_plain = self._endpoint.post_rtp
+        self.post_plain = self._endpoint.post_rtp
         self.send_rtp = self._protection.send_rtp
         self.send_rtcp = self._protection.send_rtcp
         self.tick = self._protection.tick
@@ -72,17 +74,32 @@ class SecureEndpoint:
     ) -> None:
         """Start receiving, by way of ``inlet`` if there is one. Raises ``OSError``; ``close``
         cleans up then too."""
-        self._on_rtp, self._on_rtcp, self._on_verified = on_rtp, on_rtcp, on_verified
-        receive = self._protection.on_rtp
-        if inlet is not None:
-            inlet.otherwise = receive
-            receive = inlet.on_rtp
-        self._endpoint.open(receive, self._protection.on_rtcp)
+        self._leg, self._on_rtcp, self._on_verified = on_rtp, on_rtcp, on_verified
+        self._inlet = inlet
+        self._endpoint.open(self._arrange(), self._protection.on_rtcp)
+
+    def _arrange(self) -> Receive:
+        """Put the inlet where packets are in the clear; whom the RTP socket's are for."""
+        protection, inlet = self._protection, self._inlet
+        self._on_rtp = self._leg
+        if inlet is None:
+            return protection.on_rtp
+        if protection.state is State.PLAIN:
+            inlet.otherwise = protection.on_rtp
+            return inlet.on_rtp
+        inlet.otherwise = self._leg
+        self._on_rtp = inlet.on_rtp
+        return protection.on_rtp
 
     def negotiate(self, audio: NegotiatedAudio, now: float) -> None:
         """Protect the media as ``audio.security`` says from now on: before the leg sends anything
         under the new terms. Raises ``InvalidRequest`` and changes nothing."""
         self._protection.negotiate(audio, now)
+        self._endpoint.receive_rtp(self._arrange())
+
+    def post_protected(self, data: bytes, address: Address) -> None:
+        """``send_rtp`` for RTP, at the end of this round of the event loop."""
+        self._protection.send_rtp_by(self._endpoint.post_rtp, data, address)
 
     def close(self) -> None:
         """Nothing is received or sent after that. Twice is once."""

@@ -12,6 +12,11 @@ that have begun and brought nothing yet:
 
 So a frame may be a slot or two early and one late, which any jitter buffer at the far end makes up
 for, and who pushes faster than that is paced by the ticks.
+
+Where the clock itself was late, several slots have begun at once, and what an agent said is still
+on its way to us: in the middle of speech nothing is filled up then before the next tick. Of an
+agent that speaks in time and now waits for slots that were given up, quiet frames are left out,
+and after a while any, until it waits no longer: a stall of ours must not delay the rest of a call.
 """
 
 from __future__ import annotations
@@ -19,8 +24,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from ringback.audio.level import is_quiet
 from ringback.media.agent_port import BridgePort
 from ringback.media.express import Inlet
+from ringback.media.lead import LOUD_AFTER_FRAMES, LOUD_EVERY_FRAMES
 from ringback.media.pacer import Subscription
 from ringback.media.tape import Tape
 
@@ -28,6 +35,8 @@ MOST_EARLY = 2
 """Slots that the person may be given before they begin."""
 MOST_LATE = 3
 """Slots that are made up for; of more, the oldest stay empty."""
+QUIET_AFTER_FRAMES = 50
+"""How long an agent waits without a break before what it says is left out for a stall of ours."""
 
 
 class StraightLeg(Protocol):
@@ -74,6 +83,13 @@ class StraightLine:
         self._tape = tape
         self._silence = silence
         self._speaking = False
+        self._ticked_at = float("-inf")
+        self._left = 0
+        """Slots owed after the last tick."""
+        self._given_up = 0
+        """Slots of speech that nobody looked at in time, and which the agent may still wait for."""
+        self._waited = 0
+        """Frames of the clock since something of the agent waits."""
         pace.slot.owed[pace.index] = -ahead
         pace.doze(False)
         leg.hand_over(self._person_said, self._straight_ear())
@@ -98,13 +114,18 @@ class StraightLine:
     def tick(self, now: float, unseen: int) -> None:
         """20 ms have passed, and ``unseen`` times 20 ms more before them."""
         self._leg.flow(now, 1 + unseen)
+        clock_was_late = now == self._ticked_at or self._owed > max(self._left, 0) + 1
+        self._ticked_at = now
         if self._owed > MOST_LATE:
+            self._given_up += (self._owed - MOST_LATE) * self._speaking
             self._pass_time(self._owed - MOST_LATE)
         waiting = self._port is not None and self._port.queued > 0
+        self._note_waiting(waiting, 1 + unseen)
         if waiting:
             self._agent_said()
-        if self._owed > 0:
+        if self._owed > 0 and not (clock_was_late and self._speaking):
             self._fill_slots()
+        self._left = self._owed
         if self._tape is not None:
             self._tape.tick(1 + unseen)
         self._pace.doze(self._inlet.open and not waiting)
@@ -146,9 +167,27 @@ class StraightLine:
             frame = self._port.take_whole()
             if frame is None:
                 return
+            if self._given_up and self._may_leave_out(frame):
+                continue
             self._speaking = True
             self._send(frame)
         self._pace.doze(False)
+
+    def _note_waiting(self, waiting: bool, frames: int) -> None:
+        if waiting:
+            self._waited += frames
+        elif self._waited:
+            self._waited = self._given_up = 0
+
+    def _may_leave_out(self, frame: bytes) -> bool:
+        if self._waited < QUIET_AFTER_FRAMES:
+            return False
+        if not is_quiet(frame):
+            if self._waited < LOUD_AFTER_FRAMES:
+                return False
+            self._waited -= LOUD_EVERY_FRAMES
+        self._given_up -= 1
+        return True
 
     def _say_now(self, frame: bytes) -> bool:
         """Send what is a frame of its own, when nothing waits before it and a slot is open."""

@@ -120,7 +120,7 @@ def test_no_samples_are_no_samples(decode: Convert, encode: Convert) -> None:
 
 @pytest.mark.parametrize("encode", [g711.encode_ulaw, g711.encode_alaw])
 def test_refuses_half_a_sample(encode: Convert) -> None:
-    with pytest.raises(ValueError, match="buffer size"):
+    with pytest.raises(ValueError, match="buffer size|whole samples"):
         encode(b"abc")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringback.media.rtp_receiver import MAX_LOUD_LEAD
+from ringback.media.lead import MAX_LOUD_LEAD
 from unit.media.recorded_call import Call, Ear
 
 
@@ -114,4 +114,4 @@ def test_time_dozed_through_is_no_lead_of_the_agent() -> None:
         call.hear(126)
         call.tick()
     assert call.ear.heard == [126] * 50
-    assert call.rtp.receiver.lead == 0
+    assert call.rtp.receiver.lead.frames == 0

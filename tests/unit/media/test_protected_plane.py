@@ -81,6 +81,40 @@ def test_two_sessions_talk_under_keys_of_the_sdp(run: Run) -> None:
     run(main())
 
 
+def takes_short_ways(n: Node, session: str) -> bool:
+    leg = n.plane._sessions[session]._leg
+    return leg is not None and leg.rtp.inlet.open and leg.rtp._outlet is not None
+
+
+async def soon_on_short_ways(n: Node) -> None:
+    async with asyncio.timeout(10):
+        while not (takes_short_ways(n, "c1") and takes_short_ways(n, "c2")):
+            n.ticker.run(0.02)
+            await asyncio.sleep(0)
+
+
+@pytest.mark.requirement("media.srtp-sdes")
+def test_protected_audio_takes_the_short_ways_under_old_keys_and_new_ones(run: Run) -> None:
+    async def main() -> None:
+        async with node() as n:
+            one, other = await n.open("c1"), await n.open("c2")
+            for ours, theirs in ((KEY, OTHER), (OTHER, KEY)):
+                agree(n, "c1", other, SdesSecurity(SUITE, ours, theirs))
+                agree(n, "c2", one, SdesSecurity(SUITE, theirs, ours))
+                assert not takes_short_ways(n, "c1")
+                await soon_on_short_ways(n)
+            assert n.plane.counters().srtp_unauthentic == 0
+            with phone_socket() as stranger:
+                stranger.sendto(Phone().packet(bytes(160)), (LOCALHOST, one.rtp_port))
+                await heard(n, "c1")
+            assert n.plane.counters().srtp_unauthentic == 1
+            agree(n, "c1", other, None)
+            agree(n, "c2", one, None)
+            await soon_on_short_ways(n)
+
+    run(main())
+
+
 @pytest.mark.requirement("media.srtp-sdes")
 def test_one_that_protects_does_not_hear_one_that_does_not(run: Run) -> None:
     async def main() -> None:
@@ -195,6 +229,7 @@ def test_one_authenticated_packet_shows_where_a_person_behind_nat_is(run: Run) -
                 phone.sendto(packet, (LOCALHOST, one.rtp_port))
                 await heard(n, "c1", 1)
                 n.ticker.run(0.02)
+                await asyncio.sleep(0)
                 assert phone.recv(2000)
 
     run(main())

@@ -212,3 +212,70 @@ def test_a_second_agent_or_a_conference_ends_the_line_and_its_going_draws_it_aga
     line.bridge.part()
     assert line.is_straight()
     assert host.is_straight()
+
+
+def test_a_clock_that_is_late_does_not_end_speech() -> None:
+    line = Line()
+    line.say(1)
+    line.tick()
+    line.say(2)
+    line.tick()
+    line.now += 0.06
+    for _ in range(3):
+        line.slot.run(line.now, 1, broken)
+    line.say(3, 4, 5)
+    line.tick()
+    assert line.person.heard == [1, 2, 3, 4, 5]
+    assert line.person.passed == 0
+
+
+def test_speech_that_ends_while_the_clock_is_late_is_over_a_tick_later() -> None:
+    line = Line()
+    line.say(1)
+    line.tick(1, frames=4)
+    assert line.person.heard == [1]
+    line.tick(1)
+    assert line.person.heard == [1, SILENCE]
+    assert line.person.passed + len(line.person.heard) == 5
+
+
+def stalled(frames: int, value: int) -> Line:
+    """An agent that speaks at an even pace, in the middle of which everything stood still."""
+    line = Line()
+    for _ in range(10):
+        line.say(value)
+        line.tick()
+    line.tick(1, frames=frames)
+    line.say(*[value] * frames)
+    return line
+
+
+def test_after_a_stall_an_agent_is_on_time_again_by_its_quiet_frames() -> None:
+    line = stalled(20, 3)
+    ticks = 0
+    while line.port.queued:
+        line.say(3)
+        line.tick()
+        ticks += 1
+        assert ticks < 100
+    assert line.port.queued == 0
+    assert line.person.passed == 17
+
+
+def test_after_a_stall_a_loud_agent_is_on_time_again_after_a_while() -> None:
+    line = stalled(20, 9000)
+    for _ in range(450):
+        line.say(9000)
+        line.tick()
+    assert line.port.queued > 10 * 320
+    for _ in range(20 * 25 + 50):
+        line.say(9000)
+        line.tick()
+    assert line.port.queued == 0
+
+
+def test_nothing_is_left_out_of_what_an_agent_pushes_ahead() -> None:
+    line = Line()
+    line.say(*[3] * 700)
+    line.tick(700)
+    assert line.person.heard == [3] * 700
