@@ -363,15 +363,11 @@ class RtpReceiver:
         """Let packets like this one, which was handed over as a frame of its own, take the short
         way from now on."""
         codec = self._codec
-        if (
-            codec is None
-            or self._pcm
-            or self._resampler is not None
-            or self._lead.frames > MAX_LEAD
-        ):
+        if codec is None or self._pcm or self._resampler is not None:
             return
         units = codec.duration(payload)
-        if units * self._codec_rate * 2 != self._frame_bytes * codec.clock_rate:
+        whole = units * self._codec_rate * 2 == self._frame_bytes * codec.clock_rate
+        if not whole or self._lead.frames > MAX_LEAD:
             return
         inlet.units = units
         inlet.timestamp = timestamp + units & 0xFFFFFFFF
@@ -446,10 +442,9 @@ class RtpReceiver:
         self._made_up = 0
 
     def _may_leave_out(self, pcm: bytes) -> bool:
-        if not self._lead.may_leave_out(is_quiet(pcm)):
-            return False
-        self._jitter_buffer.counters.shrunk += 1
-        return True
+        left_out = self._lead.may_leave_out(is_quiet(pcm))
+        self._jitter_buffer.counters.shrunk += left_out
+        return left_out
 
     def _cut(self) -> None:
         while len(self._pcm) >= self._frame_bytes:
