@@ -365,10 +365,11 @@ class RtpReceiver:
         codec = self._codec
         if self._pcm and is_quiet(self._pcm):
             self._pcm = b""  # Less than a frame, of a packet of an odd length.
-        if codec is None or self._pcm or self._resampler or self.lead.frames > MAX_LEAD:
+        if codec is None or self._pcm or self._resampler is not None:
             return
         units = codec.duration(payload)
-        if units * self._codec_rate * 2 != self._frame_bytes * codec.clock_rate:
+        whole = units * self._codec_rate * 2 == self._frame_bytes * codec.clock_rate
+        if not whole or self.lead.frames > MAX_LEAD:
             return
         inlet.units = units
         inlet.timestamp = timestamp + units & 0xFFFFFFFF
@@ -443,10 +444,9 @@ class RtpReceiver:
         self._made_up = 0
 
     def _may_leave_out(self, pcm: bytes) -> bool:
-        if not self.lead.may_leave_out(is_quiet(pcm)):
-            return False
-        self._jitter_buffer.counters.shrunk += 1
-        return True
+        left_out = self.lead.may_leave_out(is_quiet(pcm))
+        self._jitter_buffer.counters.shrunk += left_out
+        return left_out
 
     def _cut(self) -> None:
         while len(self._pcm) >= self._frame_bytes:
