@@ -17,6 +17,11 @@ from ringback.core.logging import configure_logging
 from ringback.core.settings import Settings, load_settings
 
 
+GC_THRESHOLDS = (20_000, 20, 50)
+"""A call makes about a thousand objects: with Python's own 700, the collector looks at those of
+live calls several times a call, to find nothing."""
+
+
 def serve(**flags: str | None) -> None:
     """Start the gateway."""
     settings = load_settings(flags)
@@ -51,6 +56,7 @@ async def run(settings: Settings) -> None:
     await application.start()
     try:
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         announce(application)
         await stop.wait()
         live = application.live_calls

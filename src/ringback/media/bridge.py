@@ -97,7 +97,7 @@ class AudioBridge:
         self._tape: Tape | None = None
         self._ahead = 0
         """Frames that the person was given before their time, and which are held back now."""
-        self.pace = Slot().add(_untold)
+        self.pace = Slot(room=1).add(_untold)
         """This call's place on the clock."""
         self._counters = counters
         self._native_rate = sample_rate

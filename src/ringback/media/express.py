@@ -45,7 +45,7 @@ class Inlet:
 
     def __init__(self) -> None:
         self.otherwise: Receive = _nowhere
-        self.pace = Slot().add(_untold)
+        self.pace = Slot(room=1).add(_untold)
         self.size = CLOSED
         self.address: Address = ("", 0)
         self.head = self.sequence = self.timestamp = self.ssrc = self.units = 0

@@ -83,7 +83,7 @@ class Slot:
         "seen",
     )
 
-    def __init__(self, offset: float = 0.0) -> None:
+    def __init__(self, offset: float = 0.0, room: int = ROOM) -> None:
         self.offset = offset
         self.members: list[Subscription] = []
         self.frame = 0
@@ -92,10 +92,9 @@ class Slot:
         self.heard = array("d")
         self.seen = array("q")
         """The frame of the last tick."""
-        self._make_room()
+        self._make_room(room)
 
-    def _make_room(self) -> None:
-        room = max(ROOM, len(self.awake))
+    def _make_room(self, room: int) -> None:
         self.awake = self.awake + array("b", bytes(room))
         self.owed = self.owed + array("q", bytes(8 * room))
         self.heard = self.heard + array("d", bytes(8 * room))
@@ -107,7 +106,7 @@ class Slot:
     def add(self, tick: Tick) -> Subscription:
         index = len(self.members)
         if index == len(self.awake):
-            self._make_room()
+            self._make_room(max(ROOM, index))
         self.awake[index] = 1
         self.owed[index] = 0
         self.heard[index] = 0.0
@@ -125,7 +124,7 @@ class Slot:
             last.index = index
             self.members[index] = last
         subscription.active = False
-        alone = Slot()
+        alone = Slot(room=1)
         alone.members.append(subscription)
         subscription.slot, subscription.index = alone, 0
 

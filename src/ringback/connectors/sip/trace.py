@@ -18,7 +18,7 @@ from ringback.connectors.contract import TracedMessage
 from ringback.connectors.sip.masking import masked
 from ringback.sip.transport import Flow, Hop
 
-MAX_FINISHED = 512
+MAX_FINISHED = 2048
 """Calls that are over and still in memory: they are stored seconds after their end."""
 MAX_DIALOGS_PER_CALL = 16
 """Call-IDs of one call: its legs one after another, redirects and transfers."""
