@@ -16,7 +16,6 @@ from ringback.cli.console import EXIT_FAILED, out
 from ringback.core.logging import configure_logging
 from ringback.core.settings import Settings, load_settings
 
-
 GC_THRESHOLDS = (20_000, 20, 50)
 """A call makes about a thousand objects: with Python's own 700, the collector looks at those of
 live calls several times a call, to find nothing."""
