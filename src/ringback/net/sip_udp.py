@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ringback.sip.transport import Hop, Transmission
 
@@ -28,7 +29,8 @@ media nor timers, which share the loop."""
 BUFFER_BYTES = 4 * 1024 * 1024
 """Asked of the kernel for both directions; it gives what ``net.core.?mem_max`` allows."""
 MAX_REMEMBERED = 1024
-"""Transmissions that an ICMP error can still be matched with; the oldest is forgotten first."""
+"""Transmissions that an ICMP error can still be matched with, and sources whose hop is known; the
+oldest is forgotten first."""
 MAX_ERRORS = 64
 """ICMP errors taken per wake-up."""
 
@@ -129,7 +131,7 @@ class SipUdpSocket:
                 continue
             self.counters.received += 1
             self.counters.received_bytes += len(data)
-            self._on_datagram(data, Hop("udp", source[0].partition("%")[0], source[1]))
+            self._on_datagram(data, _hop(source[0], source[1]))
             if self._socket.fileno() < 0:
                 return
             if time.monotonic() >= until:
@@ -168,6 +170,12 @@ class SipUdpSocket:
                 self.counters.unreachable += 1
                 self._loop.call_soon(self._on_failure, transmission)
                 return
+
+
+@lru_cache(MAX_REMEMBERED)
+def _hop(host: str, port: int) -> Hop:
+    """The same peers send again and again."""
+    return Hop("udp", host.partition("%")[0], port)
 
 
 def _is_unreachable(ancillary: list[tuple[int, int, bytes]]) -> bool:

@@ -411,6 +411,7 @@ class DialogSession(InviteSession):
         now: float,
     ) -> None:
         self.core.reply(transaction, 200, now=now)
+        transaction.let_go()
         if dialog.state is DialogState.TERMINATED:
             return  # it crossed our own BYE
         dialog.state = DialogState.TERMINATED

@@ -15,6 +15,7 @@ from ringback.sip.events import (
     Ended,
     EndedBy,
     IncomingInvite,
+    InviteFailed,
     OfferAnswered,
     ReplacedCall,
 )
@@ -230,6 +231,11 @@ class InboundSession(DialogSession):
     def _stop_ringing(self) -> None:
         self.core.queue.cancel(self._refresh_timer)
         self._refresh_timer = None
+
+    def _end(self, event: Ended | Cancelled | InviteFailed, now: float) -> None:
+        super()._end(event, now)
+        if 200 <= self._transaction.last_status < 300 and self._bye_after_ack is None:
+            self._transaction.let_go()
 
     def _finish_unanswered(self, event: Ended | Cancelled, now: float) -> None:
         self._stop_ringing()

@@ -19,7 +19,7 @@ from ringback.connectors.sip.masking import masked
 from ringback.net.sip_peek import usual_call_id
 from ringback.sip.transport import Flow, Hop
 
-MAX_FINISHED = 2048
+MAX_FINISHED = 1024
 """Calls that are over and still in memory: they are stored seconds after their end."""
 MAX_DIALOGS_PER_CALL = 16
 """Call-IDs of one call: its legs one after another, redirects and transfers."""
