@@ -133,7 +133,7 @@ class InboundSession(DialogSession):
     def accept(self, sdp: bytes, *, headers: ExtraHeaders = (), now: float) -> bool:
         if not self._can(SessionInput.ACCEPT) or self._accepted is not None:
             return False
-        if not self._reliable.holds_description and not self._negotiation.open:
+        if not self._reliable.holds_description and not self._negotiating:
             return self._answer(sdp, headers, now)
         Headers(headers)  # raises here for what may not be sent, not when it is sent
         self._accepted = sdp, headers
@@ -294,7 +294,7 @@ class InboundSession(DialogSession):
         return rejected
 
     def _answer_at_last(self, now: float) -> None:
-        held = self._reliable.holds_description or self._negotiation.open
+        held = self._reliable.holds_description or self._negotiating
         if self._accepted is not None and not held:
             (sdp, headers), self._accepted = self._accepted, None
             self._answer(sdp, headers, now)
