@@ -24,6 +24,7 @@ from ringback.sip.transaction_states import (
     next_interval,
 )
 from ringback.sip.transport import Flow, Transmission
+from ringback.sip.uri import Uri
 
 
 class TransactionFailure(StrEnum):
@@ -277,7 +278,7 @@ class ServerTransaction(Transaction):
     def let_go(self) -> None:
         """It was answered and its user is done: for the rest of its life, which is half a minute
         over UDP, only the answer is needed."""
-        self.request = Request(self.request.method, self.request.uri)
+        self.request = _FORGOTTEN
         if self.user is not None:
             self.user = _Done(self.user.local_tag)
 
@@ -310,6 +311,9 @@ class ServerTransaction(Transaction):
     def _transmit(self) -> None:
         if self._last:
             self._context.send(Transmission(self.destination, self._last, self.key))
+
+
+_FORGOTTEN = Request("ACK", Uri("sip", host="invalid"))
 
 
 @dataclass(frozen=True, slots=True)
