@@ -76,6 +76,8 @@ class SipUdpSocket:
         self._socket = _bind(host, port)
         self._loop = asyncio.get_running_loop()
         self._error_taken = False
+        self._buffer = bytearray(MAX_DATAGRAM)
+        self._view = memoryview(self._buffer)
         self._remembered: deque[tuple[Address, Transmission]] = deque(maxlen=MAX_REMEMBERED)
         self._loop.add_reader(self._socket, self._on_readable)
 
@@ -121,23 +123,27 @@ class SipUdpSocket:
 
     def _on_readable(self) -> None:
         until = time.monotonic() + READ_SECONDS
+        perhaps_errors = True
         for _ in range(READ_BATCH):
             try:
-                data, source = self._socket.recvfrom(MAX_DATAGRAM)
+                size, source = self._socket.recvfrom_into(self._buffer)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:
-                self._error_taken = True
+                self._error_taken = perhaps_errors = True
                 continue
+            # An error is told before any datagram. One that comes later wakes us up again.
+            perhaps_errors = self._error_taken
             self.counters.received += 1
-            self.counters.received_bytes += len(data)
-            self._on_datagram(data, _hop(source[0], source[1]))
+            self.counters.received_bytes += size
+            self._on_datagram(bytes(self._view[:size]), _hop(source[0], source[1]))
             if self._socket.fileno() < 0:
                 return
             if time.monotonic() >= until:
                 self.counters.reads_cut_short += 1
                 break
-        self._take_errors()
+        if perhaps_errors:
+            self._take_errors()
         if self._error_taken:
             # libuv stops watching a descriptor that was in error; watch it anew
             self._error_taken = False
