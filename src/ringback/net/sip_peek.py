@@ -57,12 +57,12 @@ def call_id(data: bytes) -> str:
 
 def usual_call_id(data: bytes) -> bytes | None:
     """The Call-ID where it is written as nearly everybody does; ``None``: look for it elsewhere."""
-    start = data.find(_USUAL_CALL_ID, 0, data.find(b"\r\n\r\n", 0, PEEKED_BYTES))
+    head = data.find(b"\r\n\r\n", 0, PEEKED_BYTES)
+    start = data.find(_USUAL_CALL_ID, 0, head) if head > 0 else -1
     if start < 0:
         return None
-    start += len(_USUAL_CALL_ID)
-    found = data[start : data.find(b"\r", start)]
-    return found if found.translate(None, _CALL_ID_CHARACTERS) == b"" and found else None
+    found = data[start + len(_USUAL_CALL_ID) : data.index(b"\r", start)]
+    return found if found and not found.translate(None, _CALL_ID_CHARACTERS) else None
 
 
 def branch(data: bytes) -> str:
