@@ -51,6 +51,8 @@ class Journal:
         self._writing = Batch()
         self._accepted = 0
         self._durable = 0
+        self._hurried = 0
+        """Up to where somebody waits who cannot go on."""
         self._readers: list[tuple[int, asyncio.Future[None]]] = []
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -91,15 +93,18 @@ class Journal:
         self._wake.set()
         return self._accepted
 
-    async def written(self, number: int | None = None) -> None:
-        """Return when everything up to ``number`` (default: up to now) is in the database."""
+    async def written(self, number: int | None = None, *, hurry: bool = True) -> None:
+        """Return when everything up to ``number`` (default: up to now) is in the database; without
+        ``hurry`` others may still come into the same transaction."""
         number = self._accepted if number is None else number
         if number <= self._durable:
             return
         reader: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting = (number, reader)
         self._readers.append(waiting)
-        self._hurry.set()
+        if hurry:
+            self._hurried = max(self._hurried, number)
+            self._hurry.set()
         try:
             await reader
         finally:
@@ -154,7 +159,7 @@ class Journal:
 
     async def _gather(self) -> None:
         """Let some more rows come, unless somebody waits for those that are there."""
-        if not self._readers and not self._stopping.is_set():
+        if self._hurried <= self._durable and not self._stopping.is_set():
             self._hurry.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GATHER_SECONDS):

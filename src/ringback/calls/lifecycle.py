@@ -319,7 +319,7 @@ class Lifecycle:
         entry.released.set()
         try:
             async with asyncio.timeout(RECORD_SECONDS):
-                await self._journal.written(number)
+                await self._journal.written(number, hurry=False)
         except TimeoutError:
             log.warning("record_delayed", call_id=entry.call_id)
         finally:

@@ -18,6 +18,7 @@ from ringback.media.plane import SessionReport
 Row = dict[str, Any]
 
 _NOT_QUALITY = ("session_id", "recording")
+_QUALITY = tuple(f.name for f in fields(SessionReport) if f.name not in _NOT_QUALITY)
 
 
 @dataclass(slots=True)
@@ -86,11 +87,7 @@ def call_row(call: LiveCall, node_id: str, quality: SessionReport | None) -> Row
 
 def quality_of(report: SessionReport) -> dict[str, Any]:
     """The figures of a report, by their names, as plain data."""
-    return {
-        field.name: getattr(report, field.name)
-        for field in fields(report)
-        if field.name not in _NOT_QUALITY
-    }
+    return {name: getattr(report, name) for name in _QUALITY}
 
 
 def call_of(row: CallRow) -> LiveCall:

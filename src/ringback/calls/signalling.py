@@ -115,7 +115,7 @@ class Signalling:
 
     async def _store_ready(self) -> None:
         """All that are due by now, in one transaction."""
-        await self._journal.written()  # the calls' own records come first
+        await self._journal.written(hurry=False)  # the calls' own records come first
         ready, self._ready = self._ready, {}
         traces = {
             call_id: leg.trace()

@@ -13,6 +13,8 @@ MAX_HEADER = 1024
 
 def one_line(text: str, limit: int) -> str:
     """``text`` without control characters and lone surrogates, at most ``limit`` characters."""
+    if len(text) <= limit and text.isprintable():
+        return text.strip()
     kept = sound(text[: 2 * limit])
     return "".join(c if c.isprintable() else " " for c in kept).strip()[:limit]
 
@@ -24,4 +26,4 @@ def sound(text: str) -> str:
 
 def recording_name(call_id: str, at: datetime) -> str:
     """Where a call's recording lies within the recordings folder: one folder per day."""
-    return f"{at:%Y-%m-%d}/{call_id}.wav"
+    return f"{at.date().isoformat()}/{call_id}.wav"

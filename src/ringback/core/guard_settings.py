@@ -79,7 +79,7 @@ class GuardSettings(BaseSettings):
         100.0, gt=0, le=100_000, description="New SIP requests per second of all strangers."
     )
     guard_trunk_rate: float = Field(
-        300.0, gt=0, le=100_000, description="New SIP requests per second of one trunk's address."
+        1000.0, gt=0, le=100_000, description="New SIP requests per second of one trunk's address."
     )
     guard_offences: int = Field(
         20, ge=1, le=100_000, description="Refused requests within a minute that bring a ban."

@@ -59,9 +59,10 @@ _QUIET_LIBRARIES = ("alembic", "aiosqlite", "httpx2", "httpcore2", "asyncio", "u
 
 
 def configure_logging(
-    level: str = "info", *, json: bool = False, out: TextIO | None = None
+    level: str = "info", *, json: bool = False, out: TextIO | None = None, lasting: bool = False
 ) -> None:
-    """Send all logs of the process to ``out`` (default: standard error) at ``level``."""
+    """Send all logs of the process to ``out`` (default: standard error) at ``level``. ``lasting``:
+    it is configured once, and loggers need not look again for every line."""
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -81,7 +82,7 @@ def configure_logging(
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=lasting,
     )
     stream = out if out is not None else sys.stderr
     handler = logging.StreamHandler(stream)

@@ -94,7 +94,7 @@ class Slot:
         "seen",
     )
 
-    def __init__(self, offset: float = 0.0) -> None:
+    def __init__(self, offset: float = 0.0, room: int = ROOM) -> None:
         self.offset = offset
         self.members: list[Subscription] = []
         self.frame = 0
@@ -103,10 +103,9 @@ class Slot:
         self.heard = array("d")
         self.seen = array("q")
         """The frame of the last tick."""
-        self._make_room()
+        self._make_room(room)
 
-    def _make_room(self) -> None:
-        room = max(ROOM, len(self.awake))
+    def _make_room(self, room: int) -> None:
         self.awake = self.awake + array("b", bytes(room))
         self.owed = self.owed + array("q", bytes(8 * room))
         self.heard = self.heard + array("d", bytes(8 * room))
@@ -118,7 +117,7 @@ class Slot:
     def add(self, tick: Tick) -> Subscription:
         index = len(self.members)
         if index == len(self.awake):
-            self._make_room()
+            self._make_room(max(ROOM, index))
         self.awake[index] = 1
         self.owed[index] = 0
         self.heard[index] = 0.0
@@ -138,7 +137,7 @@ class Slot:
             last.index = index
             self.members[index] = last
         subscription.active = False
-        alone = Slot()
+        alone = Slot(room=1)
         alone.members.append(subscription)
         alone.frame = passed
         subscription.slot, subscription.index = alone, 0
@@ -168,7 +167,7 @@ class Slot:
 
 def off_the_clock() -> Subscription:
     """A place that no clock looks at, until there is one that does."""
-    return Slot().add(_never)
+    return Slot(room=1).add(_never)
 
 
 def _never(now: float, unseen: int) -> None:

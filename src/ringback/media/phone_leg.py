@@ -81,6 +81,13 @@ class PhoneLeg:
         """Stop; the sockets are whoever's gave them."""
         self._endpoint.close()
 
+    def let_go(self) -> None:
+        """Closed, and never asked again: its parts hold each other, and are taken apart so that
+        they go at once. The garbage collector would have to stop everything to find them."""
+        self.rtp.on_inband = None
+        vars(self._endpoint).clear()
+        vars(self).clear()
+
     # ---- what was agreed on -----------------------------------------------------------------
 
     @property

@@ -454,6 +454,7 @@ class RtpSession:
         self._shut()
         self._rtcp.leave(now, unix_seconds, self.sender.timestamp)
         self._audio = None
+        self._ear = None
 
 
 def _receives(audio: NegotiatedAudio) -> object:

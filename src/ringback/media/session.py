@@ -308,7 +308,17 @@ class MediaSession:
         if self._recording is not None:
             report = replace(report, recorded_ms=self._recording.recorded_ms)
         self._on_closed(self, report)
+        self._let_go()
         return report
+
+    def _let_go(self) -> None:
+        """As :meth:`PhoneLeg.let_go`. Nobody knows of this session any more."""
+        leg, self._leg = self._leg, None
+        if leg is not None:
+            leg.let_go()
+        vars(self._bridge).clear()
+        self._subscription.tick = _untold
+        del self.agents
 
     def _retire(self, leg: PhoneLeg) -> None:
         """Close a leg that said goodbye, and give its ports back."""
@@ -339,3 +349,7 @@ class MediaSession:
         if self._leg is not None:
             total.add(self._leg.count())
         return total
+
+
+def _untold(now: float, unseen: int) -> None:
+    pass

@@ -7,7 +7,6 @@ when no other pair is left does the one that has rested longest go to work early
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import itertools
 import socket
@@ -163,23 +162,23 @@ class RtpPorts:
 
 
 def _bind_pair(host: str, port: int) -> RtpSockets:
-    with contextlib.ExitStack() as undo:
-        rtp = undo.enter_context(_bind(host, port))
-        rtcp = undo.enter_context(_bind(host, port + 1))
-        for bound in (rtp, rtcp):
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        undo.pop_all()
-    return RtpSockets(rtp, rtcp, port)
+    rtp = _bind(host, port)
+    try:
+        return RtpSockets(rtp, _bind(host, port + 1), port)
+    except OSError:
+        rtp.close()
+        raise
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_DGRAM)
+    ipv6 = ":" in host
+    bound = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         bound.setblocking(False)
-        if family == socket.AF_INET6:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        if ipv6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        _mark_as_voice(bound)
+        _mark_as_voice(bound, ipv6)
         bound.bind((host, port))
     except OSError:
         bound.close()
@@ -187,13 +186,15 @@ def _bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _mark_as_voice(bound: socket.socket) -> None:
+def _mark_as_voice(bound: socket.socket, ipv6: bool) -> None:
     """Best effort: some sandboxes refuse the option, and calls work without it."""
-    with contextlib.suppress(OSError):
-        if bound.family == socket.AF_INET6:
+    try:
+        if ipv6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, EXPEDITED_FORWARDING)
         else:
             bound.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED_FORWARDING)
+    except OSError:
+        return
 
 
 def _read(path: Path) -> str:

@@ -37,6 +37,8 @@ FROM_SCANNERS = ("friendly-scanner", "sipvicious")
 """What scanners write into From; people may be called anything else."""
 
 _CALL_ID = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\s;,]+)", re.IGNORECASE)
+_USUAL_CALL_ID = b"\nCall-ID: "
+_CALL_ID_CHARACTERS = bytes(range(0x21, 0x7F)).translate(None, b";,")
 _BRANCH = re.compile(rb"\n(?:via|v)[ \t]*:[^\r\n,]*?;[ \t]*branch[ \t]*=[ \t]*([^\s;,]+)", re.I)
 _AGENT = re.compile(rb"\nuser-agent[ \t]*:([^\r\n]*)", re.IGNORECASE)
 _FROM = re.compile(rb"\n(?:from|f)[ \t]*:([^\r\n]*)", re.IGNORECASE)
@@ -49,7 +51,18 @@ def is_response(data: bytes) -> bool:
 
 def call_id(data: bytes) -> str:
     """Empty where there is none."""
-    return _first(_CALL_ID, data)
+    usual = usual_call_id(data)
+    return _first(_CALL_ID, data) if usual is None else usual.decode("latin-1")
+
+
+def usual_call_id(data: bytes) -> bytes | None:
+    """The Call-ID where it is written as nearly everybody does; ``None``: look for it elsewhere."""
+    head = data.find(b"\r\n\r\n", 0, PEEKED_BYTES)
+    start = data.find(_USUAL_CALL_ID, 0, head) if head > 0 else -1
+    if start < 0:
+        return None
+    found = data[start + len(_USUAL_CALL_ID) : data.index(b"\r", start)]
+    return found if found and not found.translate(None, _CALL_ID_CHARACTERS) else None
 
 
 def branch(data: bytes) -> str:

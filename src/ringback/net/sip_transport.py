@@ -264,16 +264,17 @@ class SipTransport:
             self.counters.keepalives += 1
             return
         now = self._clock.monotonic()
+        flow = Flow(hop)
         if self._gate is not None:
             verdict = self._gate.datagram(data, hop.host, now)
             if verdict is not Verdict.ACCEPT:
                 if verdict is Verdict.BUSY:
-                    self._gate.refuse(data, Flow(hop))
+                    self._gate.refuse(data, flow)
                     self.pump()
                 return
         if self._tap is not None:
-            self._tap(False, data, Flow(hop))
-        self._endpoint.receive_datagram(data, Flow(hop), now)
+            self._tap(False, data, flow)
+        self._endpoint.receive_datagram(data, flow, now)
         self.pump()
 
     def _received(self, item: Request | Response | ParseError, flow: Flow) -> None:

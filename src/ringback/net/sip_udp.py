@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ringback.sip.transport import Hop, Transmission
 
@@ -28,7 +29,8 @@ media nor timers, which share the loop."""
 BUFFER_BYTES = 4 * 1024 * 1024
 """Asked of the kernel for both directions; it gives what ``net.core.?mem_max`` allows."""
 MAX_REMEMBERED = 1024
-"""Transmissions that an ICMP error can still be matched with; the oldest is forgotten first."""
+"""Transmissions that an ICMP error can still be matched with, and sources whose hop is known; the
+oldest is forgotten first."""
 MAX_ERRORS = 64
 """ICMP errors taken per wake-up."""
 
@@ -74,6 +76,8 @@ class SipUdpSocket:
         self._socket = _bind(host, port)
         self._loop = asyncio.get_running_loop()
         self._error_taken = False
+        self._buffer = bytearray(MAX_DATAGRAM)
+        self._view = memoryview(self._buffer)
         self._remembered: deque[tuple[Address, Transmission]] = deque(maxlen=MAX_REMEMBERED)
         self._loop.add_reader(self._socket, self._on_readable)
 
@@ -119,23 +123,27 @@ class SipUdpSocket:
 
     def _on_readable(self) -> None:
         until = time.monotonic() + READ_SECONDS
+        perhaps_errors = True
         for _ in range(READ_BATCH):
             try:
-                data, source = self._socket.recvfrom(MAX_DATAGRAM)
+                size, source = self._socket.recvfrom_into(self._buffer)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:
-                self._error_taken = True
+                self._error_taken = perhaps_errors = True
                 continue
+            # An error is told before any datagram. One that comes later wakes us up again.
+            perhaps_errors = self._error_taken
             self.counters.received += 1
-            self.counters.received_bytes += len(data)
-            self._on_datagram(data, Hop("udp", source[0].partition("%")[0], source[1]))
+            self.counters.received_bytes += size
+            self._on_datagram(bytes(self._view[:size]), _hop(source[0], source[1]))
             if self._socket.fileno() < 0:
                 return
             if time.monotonic() >= until:
                 self.counters.reads_cut_short += 1
                 break
-        self._take_errors()
+        if perhaps_errors:
+            self._take_errors()
         if self._error_taken:
             # libuv stops watching a descriptor that was in error; watch it anew
             self._error_taken = False
@@ -168,6 +176,12 @@ class SipUdpSocket:
                 self.counters.unreachable += 1
                 self._loop.call_soon(self._on_failure, transmission)
                 return
+
+
+@lru_cache(MAX_REMEMBERED)
+def _hop(host: str, port: int) -> Hop:
+    """The same peers send again and again."""
+    return Hop("udp", host.partition("%")[0], port)
 
 
 def _is_unreachable(ancillary: list[tuple[int, int, bytes]]) -> bool:

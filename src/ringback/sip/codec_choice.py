@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ringback.sip.errors import SipError
+from ringback.sip.remembered import REMEMBERED_OFFERS
 from ringback.sip.sdp import MediaDescription
 from ringback.sip.sdp_values import (
     COMFORT_NOISE,
@@ -31,6 +33,9 @@ _OPUS_PTIMES_MS = (10, 20, 40, 60)
 _MIN_PTIME = re.compile(r"(?i)(?:^|;)\s*minptime\s*=\s*([0-9]{1,3})\s*(?:;|$)")
 
 
+Formats = tuple[PayloadFormat, ...]
+
+
 class NoPayloadType(SipError):
     """Every dynamic payload type is in use."""
 
@@ -51,8 +56,9 @@ def first_common(
     return next((item for item in wanted if item.codec.key in keys), None)
 
 
+@lru_cache(REMEMBERED_OFFERS)
 def choose(
-    offered: Sequence[PayloadFormat], codecs: Sequence[Codec], prefer_local: bool
+    offered: Formats, codecs: tuple[Codec, ...], prefer_local: bool
 ) -> tuple[PayloadFormat, Codec] | None:
     """The peer's format to answer with, and our codec that it is; ``None``: nothing in common.
 
@@ -69,7 +75,8 @@ def choose(
     return chosen, ours[chosen.codec.key]
 
 
-def events_for(formats: Sequence[PayloadFormat], codec: Codec) -> PayloadFormat | None:
+@lru_cache(REMEMBERED_OFFERS)
+def events_for(formats: Formats, codec: Codec) -> PayloadFormat | None:
     """The DTMF events to go with ``codec``: at its clock rate (RFC 4733 2.1), or at 8 kHz from a
     peer that knows no other."""
     for rate in (codec.clock_rate, COMMON_EVENT_RATE):
@@ -80,7 +87,8 @@ def events_for(formats: Sequence[PayloadFormat], codec: Codec) -> PayloadFormat 
     return None
 
 
-def comfort_noise_for(formats: Sequence[PayloadFormat], codec: Codec) -> PayloadFormat | None:
+@lru_cache(REMEMBERED_OFFERS)
+def comfort_noise_for(formats: Formats, codec: Codec) -> PayloadFormat | None:
     wanted = comfort_noise(codec.clock_rate)
     return next((item for item in formats if item.codec.same_as(wanted)), None)
 
@@ -100,9 +108,8 @@ def packet_time(theirs: MediaDescription, codec: Codec, fmtp: str, default: int)
     return wanted
 
 
-def receivable(
-    ours: Sequence[PayloadFormat], theirs: Sequence[PayloadFormat]
-) -> tuple[PayloadFormat, ...]:
+@lru_cache(REMEMBERED_OFFERS)
+def receivable(ours: Formats, theirs: Formats) -> Formats:
     """What may arrive: our formats under our numbers, and for peers that use their own numbers
     instead the same formats under those, where they mean nothing else here."""
     found = {item.payload_type: item for item in ours}
@@ -144,7 +151,7 @@ class PayloadNumbers:
 
     def for_answer(
         self,
-        offered: Sequence[PayloadFormat],
+        offered: Formats,
         chosen: PayloadFormat,
         codec: Codec,
         *,

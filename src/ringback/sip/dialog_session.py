@@ -75,8 +75,25 @@ class DialogSession(InviteSession):
         self.peer = PeerAbilities()
         policy = TimerPolicy(core.config.session_expires, core.config.min_se)
         self.timer = SessionTimer(policy, core.queue, self._refresh_due, self._expired)
-        self._negotiation = Renegotiation(self, self)
-        self._referrals = Referrals(self, self)
+        self._begun_negotiation: Renegotiation | None = None
+        self._begun_referrals: Referrals | None = None
+
+    @property
+    def _negotiation(self) -> Renegotiation:
+        """Most calls are over without another offer."""
+        if self._begun_negotiation is None:
+            self._begun_negotiation = Renegotiation(self, self)
+        return self._begun_negotiation
+
+    @property
+    def _negotiating(self) -> bool:
+        return self._begun_negotiation is not None and self._begun_negotiation.open
+
+    @property
+    def _referrals(self) -> Referrals:
+        if self._begun_referrals is None:
+            self._begun_referrals = Referrals(self, self)
+        return self._begun_referrals
 
     @property
     def remote_tag(self) -> str | None:
@@ -104,9 +121,11 @@ class DialogSession(InviteSession):
 
     def _end(self, event: Ended | Cancelled | InviteFailed, now: float) -> None:
         """Report the end, once: the step into ``ENDED`` was just taken."""
-        self._negotiation.stop(now)
-        self._referrals.stop(now)
-        self.timer.stop()
+        if self._begun_negotiation is not None:
+            self._begun_negotiation.stop(now)
+        if self._begun_referrals is not None:
+            self._begun_referrals.stop(now)
+        self.timer.close()
         self.core.sessions.pop(self.id, None)
         self.core.emit(event)
 
@@ -245,7 +264,7 @@ class DialogSession(InviteSession):
     def _refresh_due(self, now: float) -> None:
         """By UPDATE without an offer where the peer takes it; else the owner makes a re-INVITE."""
         dialog = self._dialog
-        if dialog is None or self._negotiation.open or self._waits:
+        if dialog is None or self._negotiating or self._waits:
             self.timer.put_off(now)
         elif self.peer.allows("UPDATE"):
             headers = (("Supported", self.core.config.supports), *self.timer.request_headers())
@@ -411,6 +430,7 @@ class DialogSession(InviteSession):
         now: float,
     ) -> None:
         self.core.reply(transaction, 200, now=now)
+        transaction.let_go()
         if dialog.state is DialogState.TERMINATED:
             return  # it crossed our own BYE
         dialog.state = DialogState.TERMINATED

@@ -7,7 +7,6 @@ request can be answered. The work is linear in the input, and the input is bound
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ringback.sip.errors import (
@@ -23,7 +22,7 @@ from ringback.sip.errors import (
     UriError,
     VersionError,
 )
-from ringback.sip.grammar import DIGITS, decode, is_token
+from ringback.sip.grammar import DIGITS, decode, encode, is_token
 from ringback.sip.header_map import Headers
 from ringback.sip.limits import (
     MAX_HEADER_BYTES,
@@ -37,6 +36,7 @@ END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _STATUS_LINE = re.compile(r"SIP/([0-9]+\.[0-9]+)[ \t]+([0-9]+)(?:[ \t]+(.*))?", re.I | re.S)
 _VERSION = re.compile(r"SIP/([0-9]+\.[0-9]+)", re.I)
 _SPACES = re.compile(r"[ \t]+")
+_SPACE = " \t"
 _MAX_LENGTH_DIGITS = 10
 
 
@@ -72,19 +72,20 @@ def parse_head(data: bytes) -> Head:
     if len(data) > MAX_HEADER_BYTES:
         head.note(HeadersTooLarge(MAX_HEADER_BYTES))
         data = data[:MAX_HEADER_BYTES].rpartition(b"\n")[0]
-    for number, line in enumerate(_unfold(data)):
+    short = len(data) <= MAX_HEADER_LINE_BYTES
+    for number, line in enumerate(_lines(data)):
         if number and not line:
             continue  # what follows the last line end
         if number > MAX_HEADER_COUNT:
             head.note(TooManyHeaders(MAX_HEADER_COUNT))
             break
         try:
-            if len(line) > MAX_HEADER_LINE_BYTES:
+            if not short and len(encode(line)) > MAX_HEADER_LINE_BYTES:
                 raise LineTooLong(MAX_HEADER_LINE_BYTES, header=_name_of(line))
             if number == 0:
-                _read_start_line(head, decode(line))
+                _read_start_line(head, line)
             else:
-                _read_field(head.headers, decode(line))
+                _read_field(head.headers, line)
         except ParseError as error:
             head.note(error)
     if _too_many_vias(head.headers):
@@ -108,27 +109,31 @@ def content_length(headers: Headers) -> int | None:
     return int(value)
 
 
-def _unfold(data: bytes) -> Iterator[bytes]:
+def _lines(data: bytes) -> list[str]:
     """Lines without their ends, each with its continuation lines joined by one space."""
-    pieces: list[bytes] = []
-    for line in data.split(b"\n"):
-        text = line[:-1] if line.endswith(b"\r") else line
-        if text[:1] in (b" ", b"\t") and pieces:
-            pieces.append(text.strip(b" \t"))
-            continue
-        if pieces:
-            yield b" ".join(pieces)
-        pieces = [text.rstrip(b" \t") if pieces else text]
-    yield b" ".join(pieces)
+    text = decode(data)
+    first, *others = text.split("\n")
+    lines = [first.removesuffix("\r"), *(line.removesuffix("\r").rstrip(_SPACE) for line in others)]
+    return _unfolded(lines) if "\n " in text or "\n\t" in text else lines
 
 
-def _name_of(line: bytes) -> str | None:
-    name = decode(line[:64]).partition(":")[0].strip(" \t")
+def _unfolded(lines: list[str]) -> list[str]:
+    joined = lines[:1]
+    for line in lines[1:]:
+        if line[:1] in (" ", "\t"):
+            joined[-1] = f"{joined[-1]} {line.strip(_SPACE)}"
+        else:
+            joined.append(line)
+    return joined
+
+
+def _name_of(line: str) -> str | None:
+    name = line[:64].partition(":")[0].strip(_SPACE)
     return name if is_token(name) else None
 
 
 def _read_start_line(head: Head, line: str) -> None:
-    status = _STATUS_LINE.fullmatch(line)
+    status = _STATUS_LINE.fullmatch(line) if line[:4].upper() == "SIP/" else None
     if status is not None:
         head.start = _status_line(*status.groups())
         return
@@ -164,12 +169,14 @@ def _status_line(version: str, status: str, reason: str | None) -> StatusLine:
 
 def _read_field(headers: Headers, line: str) -> None:
     name, colon, value = line.partition(":")
-    name = name.rstrip(" \t")
-    if not colon or not is_token(name):
+    name = name.rstrip(_SPACE)
+    if not colon:
         raise ParseError(f"{line[:40]!r} is not a header field")
     try:
         headers.add(name, value)
     except UnsafeValue as error:
+        if not is_token(name):
+            raise ParseError(f"{line[:40]!r} is not a header field") from None
         raise HeaderError(name, "a CR or NUL stands in the value") from error
 
 

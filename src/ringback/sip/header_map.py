@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 from ringback.sip.errors import HeaderError, ParseError, UnsafeValue
 from ringback.sip.grammar import encode, is_token, refuse_unsafe, split_list
+from ringback.sip.remembered import remembered
 
 COMPACT_FORMS = {
     "a": "Accept-Contact",
@@ -48,9 +48,26 @@ _LONG_KEYS = {short: long.lower() for short, long in COMPACT_FORMS.items()}
 _SPELLING = {name.lower(): name for name in (*_KNOWN.split(), *COMPACT_FORMS.values())}
 
 
-def _key(name: str) -> str:
+@remembered
+def _named(name: str) -> tuple[str, str]:
+    """What a header name is compared by, and its long, usual spelling."""
     lowered = name.lower()
-    return _LONG_KEYS.get(lowered, lowered)
+    key = _LONG_KEYS.get(lowered, lowered)
+    return key, _SPELLING.get(key, name)
+
+
+@remembered
+def _sendable(name: str) -> tuple[str, str]:
+    """As ``_named``. Raises :class:`UnsafeValue` for what cannot be the name of a header."""
+    if not is_token(name):
+        raise UnsafeValue(f"{name!r} cannot be the name of a header")
+    return _named(name)
+
+
+_USUAL = {
+    name: (name.lower(), name) for name in _SPELLING.values()
+} | {short: (long.lower(), long) for short, long in COMPACT_FORMS.items()}  # fmt: skip
+"""The names that nearly every field has, as they are nearly always written."""
 
 
 def canonical_name(name: str) -> str:
@@ -59,7 +76,7 @@ def canonical_name(name: str) -> str:
     >>> canonical_name("i"), canonical_name("CSEQ"), canonical_name("X-Account-ID")
     ('Call-ID', 'CSeq', 'X-Account-ID')
     """
-    return _SPELLING.get(_key(name), name)
+    return _named(name)[1]
 
 
 class HeaderValue:
@@ -68,11 +85,9 @@ class HeaderValue:
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    key: str
-    value: str
-    name: str = field(compare=False)
+_Field = tuple[str, str, str]
+"""What the name is compared by, the value, and the name as it is written. A plain tuple: a call
+makes dozens of them."""
 
 
 class Headers:
@@ -85,17 +100,20 @@ class Headers:
     __slots__ = ("_fields",)
 
     def __init__(self, fields: Iterable[tuple[str, str | int | HeaderValue]] = ()) -> None:
-        self._fields = [_field(name, value) for name, value in fields]
+        self._fields: list[_Field] = [_field(name, value) for name, value in fields]
 
     def get(self, name: str) -> str | None:
         """The value of the first field ``name``, as it stands (not split at commas)."""
-        place = self._find(name)
-        return None if place is None else self._fields[place].value
+        key = (_USUAL.get(name) or _named(name))[0]
+        for item in self._fields:
+            if item[0] == key:
+                return item[1]
+        return None
 
     def get_all(self, name: str) -> list[str]:
         """The value of every field ``name``, as they stand."""
-        key = _key(name)
-        return [item.value for item in self._fields if item.key == key]
+        key = (_USUAL.get(name) or _named(name))[0]
+        return [item[1] for item in self._fields if item[0] == key]
 
     def values(self, name: str) -> list[str]:
         """The elements of every field ``name``, split at commas, empty ones left out.
@@ -123,7 +141,7 @@ class Headers:
         if place is None:
             self._fields.append(item)
         else:
-            later = [other for other in self._fields[place + 1 :] if other.key != item.key]
+            later = [other for other in self._fields[place + 1 :] if other[0] != item[0]]
             self._fields[place:] = [item, *later]
 
     def add(self, name: str, value: str | int | HeaderValue) -> None:
@@ -136,8 +154,8 @@ class Headers:
 
     def remove(self, name: str) -> None:
         """Drop every field ``name``; none is fine."""
-        key = _key(name)
-        self._fields = [item for item in self._fields if item.key != key]
+        key = _named(name)[0]
+        self._fields = [item for item in self._fields if item[0] != key]
 
     def set_first(self, name: str, value: str | HeaderValue) -> None:
         """Replace the topmost *value* of ``name`` (one Via of a line that may hold several)."""
@@ -146,25 +164,25 @@ class Headers:
         if place is None:
             self._fields.insert(0, item)
         else:
-            rest = split_list(self._fields[place].value)[1:]
-            self._fields[place] = _field(name, ", ".join((item.value, *rest)))
+            rest = split_list(self._fields[place][1])[1:]
+            self._fields[place] = _field(name, ", ".join((item[1], *rest)))
 
     def remove_first(self, name: str) -> None:
         """Drop the topmost *value* of ``name``; none is fine."""
         place = self._find(name)
         if place is not None:
-            rest = split_list(self._fields[place].value)[1:]
+            rest = split_list(self._fields[place][1])[1:]
             self._fields[place : place + 1] = [_field(name, ", ".join(rest))] if rest else []
 
     def names(self) -> list[str]:
         """The different names in order of first appearance."""
         first: dict[str, str] = {}
-        for item in self._fields:
-            first.setdefault(item.key, item.name)
+        for key, _, name in self._fields:
+            first.setdefault(key, name)
         return list(first.values())
 
     def items(self) -> list[tuple[str, str]]:
-        return [(item.name, item.value) for item in self._fields]
+        return [(name, value) for _, value, name in self._fields]
 
     def copy(self) -> Headers:
         twin = Headers()
@@ -178,11 +196,21 @@ class Headers:
         return twin
 
     def _find(self, name: str) -> int | None:
-        key = _key(name)
+        key = (_USUAL.get(name) or _named(name))[0]
         for place, item in enumerate(self._fields):
-            if item.key == key:
+            if item[0] == key:
                 return place
         return None
+
+    def repeated(self, names: Iterable[str]) -> str | None:
+        """The first of ``names`` that has more than one field."""
+        keys = [item[0] for item in self._fields]
+        if len(set(keys)) == len(keys):
+            return None
+        return next((name for name in names if keys.count(_named(name)[0]) > 1), None)
+
+    def _compared(self) -> list[tuple[str, str]]:
+        return [item[:2] for item in self._fields]
 
     def __contains__(self, name: str) -> bool:
         return self._find(name) is not None
@@ -194,7 +222,7 @@ class Headers:
         return len(self._fields)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Headers) and self._fields == other._fields
+        return isinstance(other, Headers) and self._compared() == other._compared()
 
     __hash__ = None  # type: ignore[assignment]  # mutable
 
@@ -203,12 +231,18 @@ class Headers:
 
     def __bytes__(self) -> bytes:
         """Every field in its own line, the empty line at the end not included."""
-        return encode("".join(f"{item.name}: {item.value}\r\n" for item in self._fields))
+        return encode(self.written())
+
+    def written(self, leave_out: str = "") -> str:
+        """As ``bytes()``, without the fields ``leave_out``."""
+        key = (_USUAL.get(leave_out) or _named(leave_out))[0]
+        return "".join([f"{name}: {value}\r\n" for k, value, name in self._fields if k != key])
 
 
 def _field(name: str, value: str | int | HeaderValue) -> _Field:
-    if not is_token(name):
-        raise UnsafeValue(f"{name!r} cannot be the name of a header")
-    spelled = canonical_name(name)
-    text = refuse_unsafe(f"the value of {spelled}", str(value).strip(" \t"))
-    return _Field(_key(name), text, spelled)
+    key, spelled = _USUAL.get(name) or _sendable(name)
+    text = value if type(value) is str else str(value)
+    text = text.strip(" \t")
+    if not text.isprintable():
+        refuse_unsafe(f"the value of {spelled}", text)
+    return key, text, spelled

@@ -9,6 +9,7 @@ from ringback.sip.errors import HeaderError, ParseError, UnsafeValue
 from ringback.sip.grammar import TOKEN, Scanner, is_token, parse_integer, quote
 from ringback.sip.header_map import HeaderValue
 from ringback.sip.params import Params
+from ringback.sip.remembered import remembered
 
 MAX_CSEQ = 2**31 - 1
 MAX_DELTA_SECONDS = 2**32 - 1
@@ -52,16 +53,21 @@ class CSeq(HeaderValue):
 
     @classmethod
     def parse(cls, text: str) -> CSeq:
-        parts = text.split()
-        if len(parts) != 2 or not is_token(parts[1]):
-            raise HeaderError("CSeq", "expected a number and a method")
-        try:
-            return cls(parse_integer(parts[0], "the sequence number", MAX_CSEQ), parts[1])
-        except ParseError as error:
-            raise _fail("CSeq", error) from error
+        return _parse_cseq(text)
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"
+
+
+@remembered
+def _parse_cseq(text: str) -> CSeq:
+    parts = text.split()
+    if len(parts) != 2 or not is_token(parts[1]):
+        raise HeaderError("CSeq", "expected a number and a method")
+    try:
+        return CSeq(parse_integer(parts[0], "the sequence number", MAX_CSEQ), parts[1])
+    except ParseError as error:
+        raise _fail("CSeq", error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,16 +236,9 @@ class MediaType(HeaderValue):
     @classmethod
     def parse(cls, text: str, header: str = "Content-Type") -> MediaType:
         try:
-            scanner = Scanner(text)
-            scanner.skip_space()
-            main = scanner.take(TOKEN, "a media type").lower()
-            scanner.expect("/")
-            sub = scanner.take(TOKEN, "a media subtype").lower()
-            params = Params.scan(scanner)
-            scanner.end()
+            return _parse_media_type(text)
         except ParseError as error:
             raise _fail(header, error) from error
-        return cls(main, sub, params)
 
     @property
     def essence(self) -> str:
@@ -253,3 +252,15 @@ class MediaType(HeaderValue):
 
     def __str__(self) -> str:
         return f"{self.essence}{self.params}"
+
+
+@remembered
+def _parse_media_type(text: str) -> MediaType:
+    scanner = Scanner(text)
+    scanner.skip_space()
+    main = scanner.take(TOKEN, "a media type").lower()
+    scanner.expect("/")
+    sub = scanner.take(TOKEN, "a media subtype").lower()
+    params = Params.scan(scanner)
+    scanner.end()
+    return MediaType(main, sub, params)

@@ -15,6 +15,7 @@ from ringback.sip.events import (
     Ended,
     EndedBy,
     IncomingInvite,
+    InviteFailed,
     OfferAnswered,
     ReplacedCall,
 )
@@ -132,7 +133,7 @@ class InboundSession(DialogSession):
     def accept(self, sdp: bytes, *, headers: ExtraHeaders = (), now: float) -> bool:
         if not self._can(SessionInput.ACCEPT) or self._accepted is not None:
             return False
-        if not self._reliable.holds_description and not self._negotiation.open:
+        if not self._reliable.holds_description and not self._negotiating:
             return self._answer(sdp, headers, now)
         Headers(headers)  # raises here for what may not be sent, not when it is sent
         self._accepted = sdp, headers
@@ -231,6 +232,11 @@ class InboundSession(DialogSession):
         self.core.queue.cancel(self._refresh_timer)
         self._refresh_timer = None
 
+    def _end(self, event: Ended | Cancelled | InviteFailed, now: float) -> None:
+        super()._end(event, now)
+        if 200 <= self._transaction.last_status < 300 and self._bye_after_ack is None:
+            self._transaction.let_go()
+
     def _finish_unanswered(self, event: Ended | Cancelled, now: float) -> None:
         self._stop_ringing()
         self._reliable.close()
@@ -288,7 +294,7 @@ class InboundSession(DialogSession):
         return rejected
 
     def _answer_at_last(self, now: float) -> None:
-        held = self._reliable.holds_description or self._negotiation.open
+        held = self._reliable.holds_description or self._negotiating
         if self._accepted is not None and not held:
             (sdp, headers), self._accepted = self._accepted, None
             self._answer(sdp, headers, now)

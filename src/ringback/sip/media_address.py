@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from ringback.sip.not_acceptable import WARN_ADDRESS, NotAcceptable
+from ringback.sip.remembered import REMEMBERED, remembered
 from ringback.sip.sdp import Connection, MediaDescription
 from ringback.sip.sdp_values import MAX_PORT
 
@@ -73,6 +75,7 @@ def rtcp_address(theirs: MediaDescription, host: str, mux: bool) -> MediaAddress
     return MediaAddress(host, min(theirs.port + 1, MAX_PORT))
 
 
+@remembered
 def _parsed(host: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(host)
@@ -80,6 +83,7 @@ def _parsed(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
+@lru_cache(REMEMBERED)
 def _may_be_sent_to(address: IPv4Address | IPv6Address) -> bool:
     """Private, loopback and link-local addresses may be right, and are followed to the real source
     where they are not."""

@@ -202,14 +202,10 @@ class Message:
         return found
 
     def _serialise(self, start_line: str) -> bytes:
-        return b"".join(
-            (
-                encode(f"{refuse_unsafe('the start line', start_line)}\r\n"),
-                bytes(self.headers.without("Content-Length")),
-                b"Content-Length: %d\r\n\r\n" % len(self.body),
-                self.body,
-            )
-        )
+        refuse_unsafe("the start line", start_line)
+        fields = self.headers.written(leave_out="Content-Length")
+        head = f"{start_line}\r\n{fields}Content-Length: {len(self.body)}\r\n\r\n"
+        return encode(head) + self.body
 
     def _same_content(self, other: Message) -> bool:
         # Content-Length follows from the body, and the serialiser writes it.

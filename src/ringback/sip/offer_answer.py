@@ -127,6 +127,8 @@ class OfferAnswer:
         self._audio_index = 0
         self._before = _Snapshot(self.state, self.direction, None, None)
         self._offered: SessionDescription | None = None
+        self._judged: tuple[LocalMedia, SessionDescription, _Choice] | None = None
+        """What was chosen of the pending offer, with what it was judged by."""
 
     # ---- we offer ---------------------------------------------------------------------------
 
@@ -196,7 +198,7 @@ class OfferAnswer:
         if theirs is None or theirs.port == 0 or theirs.kind != "audio":
             raise NotAcceptable("the answer rejects the audio stream", WARN_MEDIA_TYPE)
         security = self._security.take_answer(self.local.security, ours, remote, theirs)
-        known = [item.codec for item in ours.payload_formats]
+        known = tuple(item.codec for item in ours.payload_formats)
         chosen = choose(theirs.payload_formats, known, prefer_local=False)
         if chosen is None:
             raise NotAcceptable("the answer names none of the offered codecs")
@@ -216,7 +218,7 @@ class OfferAnswer:
         """
         if (self.state, Step.RECEIVE_OFFER) not in TRANSITIONS:
             raise StateError(f"an offer in state {self.state}")
-        self._select(remote)
+        self._judged = (self.local, remote, self._select(remote))
         self._step(Step.RECEIVE_OFFER)
         self.remote_description = remote
 
@@ -229,7 +231,9 @@ class OfferAnswer:
         if (self.state, Step.SEND_ANSWER) not in TRANSITIONS or self.remote_description is None:
             raise StateError(f"an answer in state {self.state}, where no offer is open")
         remote = self.remote_description
-        choice = self._select(remote)
+        local, offered, choice = self._judged or (None, None, None)
+        if choice is None or local is not self.local or offered is not remote:
+            choice = self._select(remote)
         theirs = choice.theirs
         security, protection = self._security.answer(self.local.security, choice.plan)
         self._step(Step.SEND_ANSWER)

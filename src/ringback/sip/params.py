@@ -13,11 +13,13 @@ from typing import Self
 
 from ringback.sip.errors import ParseError, UnsafeValue
 from ringback.sip.escaping import PARAM_ALLOWED, escape, unescape
-from ringback.sip.grammar import QUOTED, TOKEN, Scanner, is_token, quote, unquote
+from ringback.sip.grammar import QUOTED, TOKEN, TOKEN_PATTERN, Scanner, is_token, quote, unquote
 
 # What stands unquoted in header parameters: tokens, hosts, IPv6 with and without brackets, and
 # the quoted-due values that peers forget to quote.
 _BARE_VALUE = re.compile(r"[^ \t\r\n;,\"]+")
+_USUAL = re.compile(rf"(?:;{TOKEN_PATTERN}(?:=[^ \t\r\n;,\"]+)?)*\Z")
+"""Everything up to the end, without white space and quotes."""
 _SAFE_BARE = re.compile(r"[A-Za-z0-9\-.!%*_+`'~:\[\]]+")
 
 Pair = tuple[str, str | None]
@@ -82,6 +84,10 @@ class Params:
 
         One ``;`` left over at the very end is tolerated.
         """
+        usual = _USUAL.match(scanner.text, scanner.position)
+        if usual is not None:
+            scanner.position = usual.end()
+            return cls._of_read(tuple(map(_usual_pair, usual[0].split(";")[1:])))
         pairs: list[Pair] = []
         while scanner.accept(";"):
             if scanner.at_end:
@@ -91,7 +97,16 @@ class Params:
             if scanner.accept("="):
                 value = _scan_value(scanner)
             pairs.append((name, value))
-        return cls(tuple(pairs))
+        return cls._of_read(tuple(pairs))
+
+    @classmethod
+    def _of_read(cls, pairs: tuple[Pair, ...]) -> Self:
+        """Of what was just read by the rules that a new one is checked against."""
+        if not pairs:
+            return cls()
+        params = object.__new__(cls)
+        object.__setattr__(params, "pairs", pairs)
+        return params
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -117,6 +132,11 @@ class Params:
         return value if _SAFE_BARE.fullmatch(value) else quote(value)
 
 
+def _usual_pair(piece: str) -> Pair:
+    name, equals, value = piece.partition("=")
+    return name, value if equals else None
+
+
 def _scan_value(scanner: Scanner) -> str:
     if scanner.peek() == '"':
         return scanner.take(QUOTED, "the closing quote of a parameter")
@@ -140,7 +160,7 @@ class UriParams(Params):
             if not cls._is_name(name) or not cls._is_value(value):
                 raise ParseError(f"{piece!r} is not a URI parameter")
             pairs.append((name, value if equals else None))
-        return cls(tuple(pairs))
+        return cls._of_read(tuple(pairs))
 
     @staticmethod
     def _is_name(name: str) -> bool:

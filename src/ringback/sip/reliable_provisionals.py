@@ -111,6 +111,7 @@ class ReliableProvisionals:
         self._stop_timer()
         self._waiting.clear()
         self._step(ReliableInput.FINAL)
+        self._gave_up = _nobody
 
     def _begin(self, response: Response, now: float) -> bool:
         self._rseq += 1
@@ -147,3 +148,7 @@ class ReliableProvisionals:
 
     def _step(self, what: ReliableInput) -> None:
         self.state = TRANSITIONS.get((self.state, what), self.state)
+
+
+def _nobody(now: float) -> None:
+    pass

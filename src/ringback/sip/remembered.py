@@ -9,6 +9,8 @@ from typing import TypeVar
 LONGEST = 256
 """Characters; longer texts are read anew, so that nobody fills the memory with them."""
 REMEMBERED = 4096
+REMEMBERED_OFFERS = 64
+"""Lists of formats, of any length that a description may have: a trunk offers the same few."""
 
 T = TypeVar("T")
 

@@ -35,4 +35,6 @@ def reply_flow(via: Via, flow: Flow) -> Flow:
     if flow.hop.transport == "udp" and via.wants_rport:
         return flow
     port = via.port or default_port(flow.hop.transport)
+    if port == flow.hop.port:
+        return flow
     return Flow(replace(flow.hop, port=port), flow.connection)

@@ -12,9 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TypeVar
 
 from ringback.sip.errors import UnsafeValue
+from ringback.sip.remembered import REMEMBERED_OFFERS
 from ringback.sip.sdp_values import (
     MAX_PAYLOAD_TYPE,
     MAX_PORT,
@@ -183,26 +185,7 @@ class MediaDescription:
     def payload_formats(self) -> tuple[PayloadFormat, ...]:
         """The RTP payload types in the author's order with what they carry; types that nothing
         explains are left out."""
-        mapped = self._by_payload_type("rtpmap")
-        parameters = self._by_payload_type("fmtp")
-        found = []
-        for text in self.formats:
-            number = _tolerant(_payload_type, text)
-            if number is None:
-                continue
-            codec = _tolerant(Codec.parse, mapped.get(number)) or STATIC_PAYLOAD_TYPES.get(number)
-            if codec is not None:
-                found.append(PayloadFormat(number, replace(codec, fmtp=parameters.get(number, ""))))
-        return tuple(found)
-
-    def _by_payload_type(self, name: str) -> dict[int, str]:
-        found: dict[int, str] = {}
-        for value in self.all(name):
-            words = value.split(None, 1)
-            payload_type = _tolerant(_payload_type, words[0]) if words else None
-            if payload_type is not None:
-                found.setdefault(payload_type, words[1] if len(words) == 2 else "")
-        return found
+        return _payload_formats(self.formats, tuple(self.all("rtpmap")), tuple(self.all("fmtp")))
 
     @property
     def ptime(self) -> int | None:
@@ -393,14 +376,45 @@ def _lines(data: bytes) -> list[str]:
 
 
 def _described(media: MediaDescription, section: _Section) -> MediaDescription:
-    return replace(
-        media,
-        title=section.first("i"),
-        connection=section.connection,
-        bandwidths=section.all("b"),
-        attributes=tuple(section.attributes),
-        unknown=tuple(section.unknown),
+    return MediaDescription(
+        media.kind,
+        media.port,
+        media.protocol,
+        media.formats,
+        section.first("i"),
+        section.connection,
+        section.all("b"),
+        tuple(section.attributes),
+        media.port_count,
+        tuple(section.unknown),
     )
+
+
+@lru_cache(REMEMBERED_OFFERS)
+def _payload_formats(
+    formats: tuple[str, ...], maps: tuple[str, ...], parameters: tuple[str, ...]
+) -> tuple[PayloadFormat, ...]:
+    """A peer lists the same formats in every call, and each call asks for them again and again."""
+    mapped, described = _by_payload_type(maps), _by_payload_type(parameters)
+    found = []
+    for text in formats:
+        number = _tolerant(_payload_type, text)
+        if number is None:
+            continue
+        codec = _tolerant(Codec.parse, mapped.get(number)) or STATIC_PAYLOAD_TYPES.get(number)
+        if codec is not None:
+            found.append(PayloadFormat(number, replace(codec, fmtp=described.get(number, ""))))
+    return tuple(found)
+
+
+def _by_payload_type(values: tuple[str, ...]) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for value in values:
+        words = value.split(None, 1)
+        payload_type = _tolerant(_payload_type, words[0]) if words else None
+        if payload_type is not None:
+            found.setdefault(payload_type, words[1] if len(words) == 2 else "")
+    return found
 
 
 def _values(attributes: tuple[Attribute, ...], name: str) -> list[str]:

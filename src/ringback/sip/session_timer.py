@@ -215,6 +215,11 @@ class SessionTimer:
         self._step(TimerInput.STOP)
         self._cancel()
 
+    def close(self) -> None:
+        """Stop for good; nobody is held any more who would be called."""
+        self.stop()
+        self._due = self._expired = _nobody
+
     def _agree(self, agreement: _Agreement, now: float) -> None:
         """10: half of the time until our refresh; their absence is noticed before the end."""
         self._cancel()
@@ -274,3 +279,7 @@ def _min_se(message: Message) -> int | None:
         return message.min_se
     except ParseError:
         return None
+
+
+def _nobody(now: float) -> None:
+    pass

@@ -24,6 +24,7 @@ from ringback.sip.transaction_states import (
     next_interval,
 )
 from ringback.sip.transport import Flow, Transmission
+from ringback.sip.uri import Uri
 
 
 class TransactionFailure(StrEnum):
@@ -239,7 +240,9 @@ def make_ack(invite: Request, response: Response) -> Request:
 class ServerTransaction(Transaction):
     """A request of the peer's. ``request`` is as received, source stamped into its Via."""
 
-    __slots__ = ("_last", "destination", "flow", "last_status", "merge_key", "request", "user")
+    __slots__ = (
+        "_last", "call_id", "destination", "flow", "last_status", "merge_key", "request", "user",
+    )  # fmt: skip
 
     def __init__(
         self, key: str, request: Request, flow: Flow, destination: Flow, context: TransactionContext
@@ -250,6 +253,8 @@ class ServerTransaction(Transaction):
         self.flow = flow
         self.destination = destination
         self.user: ServerUser | None = None
+        self.call_id = ""
+        """What the layer counts it under."""
         self.merge_key: tuple[str, str | None, int, str] | None = None
         self.last_status = 0
         self._last = b""
@@ -269,6 +274,13 @@ class ServerTransaction(Transaction):
             return False
         self.last_status = response.status
         return self._input(what, now, response)
+
+    def let_go(self) -> None:
+        """It was answered and its user is done: for the rest of its life, which is half a minute
+        over UDP, only the answer is needed."""
+        self.request = _FORGOTTEN
+        if self.user is not None:
+            self.user = _Done(self.user.local_tag)
 
     def receive_retransmission(self, now: float) -> None:
         self._input(TransactionInput.RECEIVED_REQUEST, now)
@@ -299,3 +311,19 @@ class ServerTransaction(Transaction):
     def _transmit(self) -> None:
         if self._last:
             self._context.send(Transmission(self.destination, self._last, self.key))
+
+
+_FORGOTTEN = Request("ACK", Uri("sip", host="invalid"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """The user of an INVITE whose call is over."""
+
+    local_tag: str
+
+    def on_cancel(self, cancel: Request, now: float) -> None: ...
+
+    def on_ack(self, ack: Request, now: float) -> None: ...
+
+    def on_failure(self, failure: TransactionFailure, now: float) -> None: ...

@@ -136,6 +136,7 @@ class TransactionLayer:
         transaction = ServerTransaction(
             key, received.request, received.flow, received.reply_to, self._context
         )
+        transaction.call_id = received.call_id
         self._servers[key] = transaction
         self._call_ids[received.call_id] += 1
         if received.to.tag is None and self._merges.setdefault(received.merge_key, key) == key:
@@ -156,7 +157,7 @@ class TransactionLayer:
     def _forget(self, transaction: Transaction) -> None:
         if isinstance(transaction, ServerTransaction):
             if self._servers.pop(transaction.key, None) is not None:
-                uncount(self._call_ids, transaction.request.call_id)
+                uncount(self._call_ids, transaction.call_id)
             if transaction.merge_key is not None:
                 self._merges.pop(transaction.merge_key, None)
         elif (client := self._clients.pop(transaction.key, None)) is not None:

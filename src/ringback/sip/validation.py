@@ -130,9 +130,9 @@ def check_response(response: Response) -> None:
 
 
 def _check_common(message: Message) -> None:
-    for name in SINGLE_HEADERS:
-        if len(message.headers.get_all(name)) > 1:
-            raise HeaderError(name, "the header must not be repeated")
+    repeated = message.headers.repeated(SINGLE_HEADERS)
+    if repeated is not None:
+        raise HeaderError(repeated, "the header must not be repeated")
     _ = (message.vias, message.from_, message.to, message.call_id, message.cseq)
 
 

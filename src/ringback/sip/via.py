@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from ringback.sip.errors import HeaderError, ParseError, UnsafeValue
-from ringback.sip.grammar import HOST, TOKEN, Scanner, is_token, parse_integer
+from ringback.sip.grammar import HOST, TOKEN, TOKEN_PATTERN, Scanner, is_token, parse_integer
 from ringback.sip.header_map import HeaderValue
 from ringback.sip.params import Params
 from ringback.sip.remembered import remembered
@@ -16,6 +16,7 @@ BRANCH_COOKIE = "z9hG4bK"
 """What every branch made by RFC 3261's rules begins with (8.1.1.7)."""
 
 _PORT = re.compile(r"[0-9]{1,5}")
+_USUAL = re.compile(rf"SIP/2\.0/({TOKEN_PATTERN}) ([A-Za-z0-9._\-]+)(?::([0-9]{{1,5}}))?(?=;|\Z)")
 _SALVAGE = re.compile(
     r"[ \t]*SIP[ \t]*/[^/,\"]{1,16}/[ \t]*([A-Za-z0-9\-]+)[ \t]+([^ \t;,\"]+)([^,\"]*)", re.I
 )
@@ -121,6 +122,12 @@ class Via(HeaderValue):
 @remembered
 def _parse(text: str) -> Via:
     scanner = Scanner(text)
+    usual = _USUAL.match(text)
+    if usual is not None and int(usual[3] or 0) <= MAX_PORT:
+        scanner.position = usual.end()
+        params = Params.scan(scanner)
+        scanner.end()
+        return Via(usual[1].upper(), usual[2], int(usual[3]) if usual[3] else None, params)
     scanner.skip_space()
     protocol = scanner.take(TOKEN, "SIP/2.0/transport")
     scanner.expect("/")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from ringback.connectors.sip.directory import DtmfMode, MediaEncryption, TrunkAccount
+from ringback.sip.remembered import remembered
 from ringback.telephony.limit_schemas import TrunkLimits
 from ringback.telephony.models import PhoneNumber, Trunk
 from ringback.telephony.numbers import DialFormat, region_of, written_forms
@@ -216,13 +217,14 @@ class Directory:
 
     def addresses_of(self, trunk: TrunkEntry) -> frozenset[Address]:
         """Where the trunk's server is: what DNS said, or the host where it is an address."""
-        return self.addresses.get(trunk.id) or frozenset(_addresses([trunk.account.host]))
+        return self.addresses.get(trunk.id) or _address_itself(trunk.account.host)
 
 
 def _location(account: TrunkAccount) -> tuple[str, int | None, str, str | None]:
     return account.host, account.port, account.transport, account.outbound_proxy
 
 
+@remembered
 def parse_address(text: str) -> Address | None:
     """An IP address; an IPv4 one mapped into IPv6 is IPv4 again."""
     try:
@@ -232,6 +234,11 @@ def parse_address(text: str) -> Address | None:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+@remembered
+def _address_itself(host: str) -> frozenset[Address]:
+    return frozenset(_addresses([host]))
 
 
 def _addresses(hosts: Sequence[str]) -> list[Address]:

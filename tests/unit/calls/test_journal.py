@@ -134,6 +134,19 @@ def test_nothing_is_lost_while_the_database_does_not_answer(tmp_path: Path) -> N
     run(tmp_path, body)
 
 
+def test_who_can_wait_lets_others_into_the_transaction(tmp_path: Path) -> None:
+    async def body(journal: Journal, database: FailingDatabase) -> None:
+        journal.record(row(1))
+        patient = asyncio.create_task(journal.written(hurry=False))
+        await asyncio.sleep(0)
+        last = journal.record(row(2))
+        await journal.written(last, hurry=False)
+        assert patient.done()
+        assert await count(database, CallRow) == 2
+
+    run(tmp_path, body)
+
+
 def test_who_gives_up_waiting_for_the_database_is_forgotten(tmp_path: Path) -> None:
     async def body(journal: Journal, database: FailingDatabase) -> None:
         database.failures = 10**9

@@ -69,8 +69,8 @@ codecs = st.lists(
 def test_the_chosen_codec_is_the_first_common_one_of_whoever_decides(
     offered: list[Codec], ours: list[Codec], prefer_local: bool
 ) -> None:
-    formats = [PayloadFormat(96 + n, codec) for n, codec in enumerate(offered)]
-    found = choose(formats, ours, prefer_local)
+    formats = tuple(PayloadFormat(96 + n, codec) for n, codec in enumerate(offered))
+    found = choose(formats, tuple(ours), prefer_local)
     common = [c for c in (ours if prefer_local else offered) if c in ours and c in offered]
     if not common:
         assert found is None

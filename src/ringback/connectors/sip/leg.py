@@ -147,11 +147,24 @@ class SipLeg:
         self._end: Cause | None = None
         """How its session ended, while another leg may still take its place."""
         self._retired = False
-        self._reoffers = Reoffers(self)
+        self._begun_reoffers: Reoffers | None = None
         self._refer = ReferOut()
-        self._keys = InfoKeys(self)
+        self._begun_keys: InfoKeys | None = None
         self._mismatch = EndReason.CODEC_MISMATCH
         """Why the last answer could not be used."""
+
+    @property
+    def _reoffers(self) -> Reoffers:
+        """Most calls are over without another offer, and without a key by INFO."""
+        if self._begun_reoffers is None:
+            self._begun_reoffers = Reoffers(self)
+        return self._begun_reoffers
+
+    @property
+    def _keys(self) -> InfoKeys:
+        if self._begun_keys is None:
+            self._begun_keys = InfoKeys(self)
+        return self._begun_keys
 
     def take_place(self, lease: Lease | None) -> None:
         """Hold ``lease`` until the leg is over."""
@@ -422,9 +435,11 @@ class SipLeg:
         if self.over:
             return
         self.give_back()
-        self._reoffers.stop()
+        if self._begun_reoffers is not None:
+            self._begun_reoffers.stop()
         self._refer.stop()
-        self._keys.stop()
+        if self._begun_keys is not None:
+            self._begun_keys.stop()
         if self.takeover is not None and not self.takeover.over:
             self._end = cause  # another leg may still go on with the call
             return

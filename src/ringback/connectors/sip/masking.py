@@ -52,9 +52,18 @@ def _masked_head(head: bytes) -> bytes:
         head = _AUTHENTICATION_INFO.sub(lambda found: _RSPAUTH.sub(_stars, found[0]), head)
     if b";line=" in lower:
         head = _LINE.sub(_stars, head)
-    if b"@" in head:
+    if _perhaps_password(head):
         head = _USER_INFO.sub(lambda found: _PASSWORD.sub(_stars, found[0], count=1), head)
     return head
+
+
+def _perhaps_password(head: bytes) -> bool:
+    """Whether two colons stand before some ``@``; nearly no message has that."""
+    for piece in head.split(b"@")[:-1]:
+        start = max(piece.rfind(b"<"), piece.rfind(b" "), piece.rfind(b"\n")) + 1
+        if piece.count(b":", start) > 1:
+            return True
+    return False
 
 
 def _masked_body(head: bytes, body: bytes) -> bytes:

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from ringback.audio import codec as audio_codecs
 from ringback.connectors.sip.directory import InboundQuery, MediaEncryption, Route, TrunkAccount
@@ -24,6 +25,7 @@ from ringback.sip.headers import NameAddr
 from ringback.sip.media_security import DtlsAssociation, Security, SecurityPolicy
 from ringback.sip.message import Request
 from ringback.sip.not_acceptable import NotAcceptable
+from ringback.sip.remembered import remembered
 from ringback.sip.sdp_values import G722, OPUS, PCMA, PCMU, Codec
 from ringback.sip.transport import Flow
 from ringback.sip.uri import Uri
@@ -34,6 +36,8 @@ CONTACT_TOKEN = "line"
 
 KNOWN_CODECS: Mapping[str, Codec] = {"opus": OPUS, "G722": G722, "PCMA": PCMA, "PCMU": PCMU}
 
+REMEMBERED_TERMS = 256
+"""What follows from the terms of a trunk, the same for each of its calls."""
 DEFAULT_INFO_DTMF_MS = 160
 _NUMBER = re.compile(r"\+?[0-9][0-9().\s-]{2,}$")
 _SIGNAL = re.compile(rb"(?im)^\s*signal\s*=\s*([0-9a-d*#]|1[01])\s*$")
@@ -43,7 +47,12 @@ _PLAIN_KEY = re.compile(rb"\s*([0-9a-dA-D*#]|1[01])\s*")
 
 def codecs_of(names: tuple[str, ...]) -> tuple[Codec, ...]:
     """The codecs that this build has, in the order named; G.711 if none is known."""
-    built_in = {name.lower() for name in audio_codecs.names()}
+    return _codecs_among(names, audio_codecs.names())
+
+
+@lru_cache(REMEMBERED_TERMS)
+def _codecs_among(names: tuple[str, ...], available: tuple[str, ...]) -> tuple[Codec, ...]:
+    built_in = {name.lower() for name in available}
     known = (KNOWN_CODECS[n] for n in names if n in KNOWN_CODECS and n.lower() in built_in)
     return tuple(known) or (PCMA, PCMU)
 
@@ -80,6 +89,7 @@ def possible_media(
 _SOME_FINGERPRINT = ("sha-256", ":".join(["00"] * 32))
 
 
+@lru_cache(REMEMBERED_TERMS)
 def security_policy(
     encryption: MediaEncryption, fingerprint: tuple[str, str] | None
 ) -> SecurityPolicy:
@@ -98,6 +108,7 @@ def user_of(address: Uri) -> str:
     return address.user or ""
 
 
+@remembered
 def tidy_number(user: str) -> str:
     """A number without the punctuation people write, ``00`` as ``+``; anything else as it is."""
     if not _NUMBER.match(user):

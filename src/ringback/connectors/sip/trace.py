@@ -1,8 +1,8 @@
 """The signalling of our calls as it went over the wire, kept in memory and bounded.
 
-Every SIP message passes by here. Those of a Call-ID that became a call of ours are kept, masked;
-those of an INVITE that nobody has taken yet wait in a small ring, so that a flood of strangers
-displaces nothing but itself; all others are not kept at all.
+Every SIP message passes by here. Those of a Call-ID that became a call of ours are kept, and masked
+before anybody sees them; those of an INVITE that nobody has taken yet wait in a small ring, so that
+a flood of strangers displaces nothing but itself; all others are not kept at all.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Protocol
 
 from ringback.connectors.contract import TracedMessage
 from ringback.connectors.sip.masking import masked
+from ringback.net.sip_peek import usual_call_id
 from ringback.sip.transport import Flow, Hop
 
-MAX_FINISHED = 512
+MAX_FINISHED = 1024
 """Calls that are over and still in memory: they are stored seconds after their end."""
 MAX_DIALOGS_PER_CALL = 16
 """Call-IDs of one call: its legs one after another, redirects and transfers."""
@@ -54,18 +55,35 @@ class TraceCounters:
     dialogs_refused: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Raw:
     at: datetime
     outgoing: bool
     data: bytes
     hop: Hop
+    local: tuple[str, int] = ("", 0)
+    """How we look to the other end."""
+    shown: TracedMessage | None = None
+    """As everybody may see it, once somebody has asked; ``data`` is empty from then on."""
+
+    def masked(self) -> TracedMessage:
+        if self.shown is None:
+            self.shown = TracedMessage(
+                at=self.at,
+                outgoing=self.outgoing,
+                transport=self.hop.transport,
+                local=_place(*self.local),
+                remote=_place(self.hop.host, self.hop.port),
+                data=masked(self.data),
+            )
+            self.data = b""
+        return self.shown
 
 
 @dataclass(slots=True)
 class _Dialog:
-    first: list[TracedMessage] = field(default_factory=list)
-    last: list[TracedMessage] = field(default_factory=list)
+    first: list[_Raw] = field(default_factory=list)
+    last: list[_Raw] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -87,18 +105,18 @@ class TraceBook:
 
     def tap(self, outgoing: bool, data: bytes, flow: Flow) -> None:
         """Take one message, retransmissions too. Fits ``SipTransport.on_message``."""
-        found = _CALL_ID.search(data, 0, MAX_MESSAGE_BYTES)
-        if found is None:
+        key = usual_call_id(data) or _unusual_call_id(data)
+        if not key:
             return
         if len(data) > MAX_MESSAGE_BYTES:
             self.counters.truncated += 1
             data = data[:MAX_MESSAGE_BYTES]
         raw = _Raw(self._wall_clock(), outgoing, data, flow.hop)
-        dialog = self._dialogs.get(found[1])
+        dialog = self._dialogs.get(key)
         if dialog is not None:
             self._keep(dialog, raw)
-        elif found[1] in self._unconfirmed or _INVITE.search(data, 0, MAX_MESSAGE_BYTES):
-            self._wait(found[1], raw)
+        elif key in self._unconfirmed or _INVITE.search(data, 0, MAX_MESSAGE_BYTES):
+            self._wait(key, raw)
 
     def adopt(self, sip_call_id: str, call_id: str) -> None:
         """The messages of ``sip_call_id`` (the Call-ID header) belong to the call ``call_id``."""
@@ -159,26 +177,23 @@ class TraceBook:
 
     def _keep(self, dialog: _Dialog, raw: _Raw) -> None:
         self.counters.kept += 1
-        host, port = self._addresses.advertised(raw.hop)
-        message = TracedMessage(
-            at=raw.at,
-            outgoing=raw.outgoing,
-            transport=raw.hop.transport,
-            local=_place(host, port),
-            remote=_place(raw.hop.host, raw.hop.port),
-            data=masked(raw.data),
-        )
+        raw.local = self._addresses.advertised(raw.hop)
         if len(dialog.first) < MAX_MESSAGES:
-            dialog.first.append(message)
+            dialog.first.append(raw)
             return
-        dialog.last.append(message)
+        dialog.last.append(raw)
         if len(dialog.last) > MAX_LAST:
             del dialog.last[0]
             self.counters.left_out += 1
 
 
+def _unusual_call_id(data: bytes) -> bytes | None:
+    found = _CALL_ID.search(data, 0, MAX_MESSAGE_BYTES)
+    return None if found is None else found[1]
+
+
 def _in_order(dialogs: Iterable[_Dialog]) -> Sequence[TracedMessage]:
-    found = [message for dialog in dialogs for message in (*dialog.first, *dialog.last)]
+    found = [raw.masked() for dialog in dialogs for raw in (*dialog.first, *dialog.last)]
     return sorted(found, key=lambda message: message.at)
 
 
