@@ -50,6 +50,8 @@ class SessionAgents:
         self._bridge = bridge
         self._counters = counters
         self._emit = emit
+        self.outlived = False
+        """A voice may go on after its call, and ask the session for something."""
         self._active = False
         self._closed = False
         self._voice: VoiceSession | None = None
@@ -84,8 +86,19 @@ class SessionAgents:
 
     def _end_voice(self) -> None:
         if self._voice is not None:
-            self._spawn(_close_voice(self._voice))
+            self._spawn(self._close_voice(self._voice))
             self._voice = None
+
+    async def _close_voice(self, voice: VoiceSession) -> None:
+        try:
+            async with asyncio.timeout(VOICE_CLOSE_SECONDS):
+                await voice.close()
+        except TimeoutError:
+            self.outlived = True
+            logger.warning("a voice pipeline did not close within %s s", VOICE_CLOSE_SECONDS)
+        except Exception:
+            self.outlived = True
+            logger.exception("a voice pipeline failed while it was closed")
 
     # ---- streams ----------------------------------------------------------------------------
 
@@ -150,13 +163,3 @@ class SessionAgents:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _close_voice(voice: VoiceSession) -> None:
-    try:
-        async with asyncio.timeout(VOICE_CLOSE_SECONDS):
-            await voice.close()
-    except TimeoutError:
-        logger.warning("a voice pipeline did not close within %s s", VOICE_CLOSE_SECONDS)
-    except Exception:
-        logger.exception("a voice pipeline failed while it was closed")

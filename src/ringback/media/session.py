@@ -308,7 +308,8 @@ class MediaSession:
         if self._recording is not None:
             report = replace(report, recorded_ms=self._recording.recorded_ms)
         self._on_closed(self, report)
-        self._let_go()
+        if not self.agents.outlived:
+            self._let_go()
         return report
 
     def _let_go(self) -> None:

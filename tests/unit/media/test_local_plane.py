@@ -284,6 +284,10 @@ def test_a_voice_that_does_not_close_does_not_hold_the_call(
             n.plane.start_voice("c1", VoiceSpec("demo"))
             n.voices[0].hangs = True
             await asyncio.wait_for(n.plane.close("c1"), 5)
+            late = n.voices[0].host
+            late.notify({"type": "speech_started"})
+            assert not late.person_away
+            assert late.attach(n.voices[0], 16000).queued_ms == 0
 
     run(main())
 
