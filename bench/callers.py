@@ -1,4 +1,4 @@
-"""Many phones behind one SIP socket: they call, are answered, and hang up. Their audio is elsewhere."""
+"""Many phones behind one SIP socket: they call, are answered, hang up. Audio is elsewhere."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Callers:
 
     def call(self, audio_ports: Sequence[int]) -> list[Answered]:
         """One call for each port that a phone listens on, in their order."""
-        identities = [f"+1555{self._made + n:07d}" for n in range(len(audio_ports))]
-        marks = self._set_up(dict(zip(identities, audio_ports, strict=True)))
+        identities = self._identities(len(audio_ports))
+        marks = self._set_up(identities, audio_ports)
         live = {
             call["caller"]: call["call_id"] for call in self._node.api("GET", "/api/calls")["items"]
         }
@@ -49,9 +49,16 @@ class Callers:
             for identity, mark in zip(identities, marks, strict=True)
         ]
 
-    def _set_up(self, phones: dict[str, int]) -> list[str]:
+    def ring_through(self, audio_ports: Sequence[int]) -> None:
+        """``call`` for those who do not ask which calls they became."""
+        self._set_up(self._identities(len(audio_ports)), audio_ports)
+
+    def _identities(self, count: int) -> list[str]:
+        return [f"+1555{self._made + n:07d}" for n in range(count)]
+
+    def _set_up(self, identities: Sequence[str], audio_ports: Sequence[int]) -> list[str]:
         marks = []
-        for identity, port in phones.items():
+        for identity, port in zip(identities, audio_ports, strict=True):
             body = SDP.format(host=LOCALHOST, port=port)
             asserted = f"P-Asserted-Identity: <sip:{identity}@{LOCALHOST}>\r\n"
             request = invite(

@@ -50,7 +50,7 @@ def callers_of(node: Node) -> Iterator[Callers]:
 
 
 def load_core(cores: int) -> int:
-    """The core for the load of a node that has ``cores``; beyond the last: wherever there is room."""
+    """The core for the load of a node that has ``cores``; past the last: any."""
     return min(cores, os.cpu_count() or 1)
 
 
@@ -112,13 +112,13 @@ class LiveLoad:
             path = f"/api/call/{call.call_id}/stream?api_key={KEY}"
             self._ends.say(f"{call.rtp_port} {self._node.http_port} {path}")
         self._ends.hear()
+        self._cpu, self._waiting = self._node.cpu_seconds(), self._node.waiting_seconds()
 
     def figures(self) -> Figures:
-        """Waits for the end of the measuring."""
+        """Waits for the end of the measuring; call it before then."""
         node = self._node
-        cpu, waiting = node.cpu_seconds(), node.waiting_seconds()
         self._ends.hear()
-        cpu, waiting = node.cpu_seconds() - cpu, node.waiting_seconds() - waiting
+        cpu, waiting = node.cpu_seconds() - self._cpu, node.waiting_seconds() - self._waiting
         seen = json.loads(self._ends.hear())
         return Figures(
             calls=len(self.calls),

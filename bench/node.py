@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +26,23 @@ def free_port(kind: socket.SocketKind) -> int:
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind((LOCALHOST, 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def bounded(seconds: float) -> Iterator[None]:
+    """``SystemExit`` after ``seconds`` or when told to end: whatever was started is stopped."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(f"ended by {signal.Signals(number).name}")
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGALRM, signal.SIGTERM)}
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Node:

@@ -1,0 +1,111 @@
+"""What a live call takes of memory, and what calls that are over leave behind.
+
+    python bench/memory.py --live 50,100,200,300 --sequence 10000
+
+First calls pile up on one node, echoed by ``load.c``: the slope of resident memory over them is
+what a call takes. Then, on a fresh node, calls come and go in batches; the slope over those after
+the first fifth (caches fill, the allocator settles) is what a call leaves. Exit code 1 when a live
+call takes more than 100 kB or one that is over leaves more than 100 bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from live_calls import callers_of, live_load, whole_node
+from node import LOCALHOST, Node, bounded
+from raw_sip import udp
+from whole_node import counts
+
+ALLOWED_LIVE_BYTES = 100_000
+ALLOWED_LEFT_BYTES = 100
+TALK_SECONDS = 3.0
+"""After the load has begun to measure, until memory is read."""
+LOAD_SECONDS = 600.0
+"""More than a run lasts: the calls talk until they are hung up."""
+BATCH = 50
+POINTS = 20
+"""How often memory is read over a sequence."""
+WARM_UP = 0.2
+SETTLE_SECONDS = 2.0
+
+Points = list[tuple[int, int]]
+"""How many calls, and how many bytes."""
+
+
+def slope(points: Points) -> float:
+    """Bytes a call, by least squares."""
+    return float(np.polyfit(*zip(*points, strict=True), 1)[0])
+
+
+def live(node: Node, totals: Sequence[int]) -> Points:
+    """Memory with each of ``totals`` calls talking at once."""
+    points = []
+    with ExitStack() as stack:
+        callers = stack.enter_context(callers_of(node))
+        up = 0
+        for total in totals:
+            load = live_load(node, callers, total - up, LOAD_SECONDS)
+            stack.enter_context(load).start()
+            up = total
+            time.sleep(TALK_SECONDS)
+            points.append((total, node.memory_bytes()))
+            print(f"{total:6} live calls   {points[-1][1] / 1e6:8.1f} MB", flush=True)
+    return points
+
+
+def sequence(node: Node, total: int) -> Points:
+    """Memory after calls that came and went, ``BATCH`` at a time."""
+    phones = [udp(LOCALHOST) for _ in range(BATCH)]
+    ports = [phone.getsockname()[1] for phone in phones]
+    points = []
+    batches = -(-total // BATCH)
+    every = max(1, batches // POINTS)
+    with callers_of(node) as callers:
+        for done in range(1, batches + 1):
+            callers.ring_through(ports)
+            callers.hang_up()
+            if done % every == 0:
+                points.append((done * BATCH, node.memory_bytes()))
+                print(f"{done * BATCH:6} calls over   {points[-1][1] / 1e6:8.1f} MB", flush=True)
+    for phone in phones:
+        phone.close()
+    return points
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--live", type=counts, default=[50, 100, 200, 300])
+    parser.add_argument("--sequence", type=int, default=10_000, help="calls that come and go")
+    parser.add_argument("--json", type=Path, help="where to write the figures, too")
+    options = parser.parse_args()
+    with bounded(LOAD_SECONDS), whole_node() as node:
+        idle = node.memory_bytes()
+        print(f"     0 live calls   {idle / 1e6:8.1f} MB", flush=True)
+        held = live(node, options.live)
+        time.sleep(SETTLE_SECONDS)
+        after = node.memory_bytes()
+        print(f"all of them over    {after / 1e6:8.1f} MB")
+    with bounded(60 + options.sequence), whole_node() as node:
+        came = sequence(node, options.sequence)
+    taken = slope(held)
+    left = slope([point for point in came if point[0] > options.sequence * WARM_UP])
+    print(f"a live call takes {taken / 1e3:.0f} kB, one that is over leaves {left:.0f} bytes")
+    if options.json is not None:
+        figures = {"idle": idle, "live": held, "after": after, "sequence": came}
+        figures |= {"live_call_bytes": round(taken), "left_bytes": round(left)}
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    good = taken <= ALLOWED_LIVE_BYTES and left <= ALLOWED_LEFT_BYTES
+    print("within bounds" if good else "NOT good enough")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
