@@ -4,8 +4,8 @@
 
 An agent queues seconds of a tone, waits until the phone hears it, and sends `{"type": "clear"}`;
 timed is from there to the last packet with sound as the kernel of the phone's machine received it
-(0: none came any more). ``--calls`` other calls are echoed meanwhile by ``load.c``. Exit code 1 when
-the 99th percentile is above 20 ms, which is one frame.
+(0: none came any more). ``--calls`` other calls are echoed meanwhile by ``load.c``. Exit code 1
+when the 99th percentile is above 20 ms, which is one frame.
 """
 
 from __future__ import annotations
@@ -161,7 +161,8 @@ def main() -> int:
     points = {name: percentile(took, share) for name, share in (("p50", 0.5), ("p99", 0.99))}
     points["longest"] = max(took)
     told = ", ".join(f"{name} {value:.1f}" for name, value in points.items())
-    print(f"{len(took)} clears in {MEASURED_CALLS} calls beside {options.calls} calls: {told} ms to the last sound")
+    print(f"{len(took)} clears in {MEASURED_CALLS} calls beside {options.calls} others:", end=" ")
+    print(f"{told} ms to the last sound")
     if beside is not None:
         print(f"node {beside.node_cpu:.0%} of a core, gaps of the others over 25 ms: ", end="")
         print(f"{beside.seen['gaps']['above_25']:.2%}, {beside.lost} of their packets lost")

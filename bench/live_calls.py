@@ -178,7 +178,8 @@ def row(figures: Figures) -> str:
     return (
         f"{figures.calls:6}{figures.core_share_per_call:10.3%}{figures.node_cpu:10.1%}"
         f"{inward['p50']:8.2f}{inward['p99']:7.2f}{outward['p50']:9.2f}{outward['p99']:7.2f}"
-        f"{1 - seen['gaps']['above_25']:10.3%}{figures.lost:6}{figures.waiting:8.1%}{seen['load_cpu']:6.0%}{note}"
+        f"{1 - seen['gaps']['above_25']:10.3%}{figures.lost:6}{figures.waiting:8.1%}"
+        f"{seen['load_cpu']:6.0%}{note}"
     )
 
 
