@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from density import Child, compiled, running
-from live_calls import SETTLE_SECONDS, measured, whole_node
+from density import Child, running
+from live_calls import load_argv, measured, whole_node
 from node import bounded
 from whole_node import counts
 
@@ -96,8 +96,7 @@ def measure(plane: Child, ends: Child, calls: int, seconds: float) -> dict[str, 
 
 def run(argv: list[str | Path], calls: int, seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, running(argv, 0) as plane:
-        load = [compiled(Path(folder)), str(calls), f"{seconds:g}", f"{SETTLE_SECONDS:g}"]
-        with running(load, 1) as ends:
+        with running(load_argv(Path(folder), calls, seconds), 1) as ends:
             return measure(plane, ends, calls, seconds)
 
 

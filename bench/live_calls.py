@@ -18,22 +18,22 @@ from typing import Any
 
 from callers import Answered, Callers
 from density import Child, compiled, running
-from node import DID, KEY, Node
+from node import KEY, LOCALHOST, Node
 
 SETTLE_SECONDS = 3.0
 TELLING = re.compile("ringback_(media|pacer|bus|journal)_")
 MOST_CALLS = "5000"
-HALF_BUSY = 0.9
+MOST_LOAD = 0.9
 """A load that takes more of its core than this may be what is measured."""
 
 
 @contextmanager
 def whole_node(cores: int = 1, **settings: str) -> Iterator[Node]:
     """A node with its own data folder, which takes as many calls as are asked of it."""
-    limits = {"max_calls": MOST_CALLS, "trunk_max_inbound_calls": MOST_CALLS, "shutdown_grace": "0"}
+    wanted = {"max_calls": MOST_CALLS, "trunk_max_inbound_calls": MOST_CALLS, "shutdown_grace": "0"}
     with (
         tempfile.TemporaryDirectory() as folder,
-        Node(Path(folder), cores=cores, **(limits | settings)) as node,
+        Node(Path(folder), cores=cores, **(wanted | settings)) as node,
     ):
         yield node
 
@@ -43,7 +43,7 @@ def callers_of(node: Node) -> Iterator[Callers]:
     """Phones of a trunk that is known by its address, and a number whose agent is a program."""
     callers = Callers(node)
     try:
-        node.answer_calls_from("127.0.0.1", callers.port)
+        node.answer_calls_from(LOCALHOST, callers.port)
         yield callers
     finally:
         callers.close()
@@ -80,7 +80,7 @@ class Figures:
 
     @property
     def load_is_the_limit(self) -> bool:
-        return bool(self.seen["load_cpu"] > HALF_BUSY)
+        return bool(self.seen["load_cpu"] > MOST_LOAD)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -142,13 +142,18 @@ def risen(before: dict[str, float], after: dict[str, float]) -> dict[str, float]
     }
 
 
+def load_argv(folder: Path, calls: int, seconds: float) -> list[str | Path]:
+    """``load.c`` as a program in ``folder``, and its arguments."""
+    return [compiled(folder), str(calls), f"{seconds:g}", f"{SETTLE_SECONDS:g}"]
+
+
 @contextmanager
 def live_load(
     node: Node, callers: Callers, calls: int, seconds: float, core: int = 1
 ) -> Iterator[LiveLoad]:
     """``calls`` calls that are answered; hung up at the end."""
     with tempfile.TemporaryDirectory() as folder:
-        argv = [compiled(Path(folder)), str(calls), f"{seconds:g}", f"{SETTLE_SECONDS:g}"]
+        argv = load_argv(Path(folder), calls, seconds)
         with running(argv, core) as ends:
             ports = [int(port) for port in ends.hear().split()]
             answered = callers.call(ports)
@@ -181,18 +186,3 @@ def row(figures: Figures) -> str:
         f"{1 - seen['gaps']['above_25']:10.3%}{figures.lost:6}{figures.waiting:8.1%}"
         f"{seen['load_cpu']:6.0%}{note}"
     )
-
-
-__all__ = [
-    "DID",
-    "Figures",
-    "HEAD",
-    "LiveLoad",
-    "SETTLE_SECONDS",
-    "callers_of",
-    "live_load",
-    "load_core",
-    "measured",
-    "row",
-    "whole_node",
-]

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 from live_calls import callers_of, live_load, whole_node
 from node import LOCALHOST, Node, bounded
 from raw_sip import udp
@@ -43,7 +43,8 @@ Points = list[tuple[int, int]]
 
 def slope(points: Points) -> float:
     """Bytes a call, by least squares."""
-    return float(np.polyfit(*zip(*points, strict=True), 1)[0])
+    calls, held = zip(*points, strict=True)
+    return statistics.linear_regression(calls, held).slope
 
 
 def live(node: Node, totals: Sequence[int]) -> Points:
