@@ -21,7 +21,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from barge_in import percentile
-from live_calls import HEAD, Figures, callers_of, live_load, row, whole_node
+from live_calls import HEAD, Figures, callers_of, live_load, load_core, row, whole_node
 from node import KEY, LOCALHOST, Node, bounded
 
 CLIENTS = 4
@@ -86,10 +86,12 @@ class Client(threading.Thread):
         self.join(30)
 
 
-def run(node: Node, calls: int, seconds: float, rate: float) -> tuple[Figures, list[Client]]:
+def run(node: Node, options: argparse.Namespace, rate: float) -> tuple[Figures, list[Client]]:
     """``rate`` 0: nobody uses the API."""
     clients = [Client(node, rate / CLIENTS) for _ in range(CLIENTS)] if rate else []
-    with callers_of(node) as callers, live_load(node, callers, calls, seconds) as load:
+    core = load_core(options.cores)
+    calls, seconds = options.calls, options.seconds
+    with callers_of(node) as callers, live_load(node, callers, calls, seconds, core) as load:
         load.start()
         for client in clients:
             client.start()
@@ -114,6 +116,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=8.0, help="measured in each run")
+    parser.add_argument("--cores", type=int, default=1, help="of the node")
     parser.add_argument("--json", type=Path, help="where to write the figures, too")
     options = parser.parse_args()
     runs: dict[bool, list[Figures]] = {False: [], True: []}
@@ -121,9 +124,8 @@ def main() -> int:
     print(f"{'':8}{HEAD}", flush=True)
     for number in range(options.rounds):
         for busy in (False, True) if number % 2 == 0 else (True, False):
-            with bounded(90 + options.seconds), whole_node() as node:
-                rate = options.rate if busy else 0.0
-                figures, clients = run(node, options.calls, options.seconds, rate)
+            with bounded(90 + options.seconds), whole_node(options.cores) as node:
+                figures, clients = run(node, options, options.rate if busy else 0.0)
             runs[busy].append(figures)
             users += clients
             print(f"{'API' if busy else 'alone':8}{row(figures)}", flush=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 import picows
 import uvloop
 from callers import Answered
-from live_calls import Figures, callers_of, live_load, whole_node
+from live_calls import Figures, callers_of, live_load, load_core, whole_node
 from media_calls import SO_TIMESTAMPNS, pin
 from node import LOCALHOST, Node, bounded
 from raw_sip import udp
@@ -126,7 +126,9 @@ async def one(node: Node, phone: Phone, call: Answered, count: int, seed: int) -
         talking.cancel()
 
 
-async def measure(node: Node, count: int, calls: int) -> tuple[list[float], Figures | None]:
+async def measure(
+    node: Node, count: int, calls: int, core: int
+) -> tuple[list[float], Figures | None]:
     each = -(-count // MEASURED_CALLS)
     with callers_of(node) as callers:
         phones = [Phone() for _ in range(MEASURED_CALLS)]
@@ -138,7 +140,7 @@ async def measure(node: Node, count: int, calls: int) -> tuple[list[float], Figu
         if not calls:
             return sum(await asyncio.gather(*jobs), []), None
         seconds = each * ROUND_SECONDS + 1.0
-        with live_load(node, callers, calls, seconds) as load:
+        with live_load(node, callers, calls, seconds, core) as load:
             await asyncio.to_thread(load.start)
             took = sum(await asyncio.gather(*jobs), [])
             return took, await asyncio.to_thread(load.figures)
@@ -153,11 +155,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--clears", type=int, default=200)
     parser.add_argument("--calls", type=int, default=100, help="others, echoed meanwhile")
+    parser.add_argument("--cores", type=int, default=1, help="of the node")
     parser.add_argument("--json", type=Path, help="where to write the figures, too")
     options = parser.parse_args()
-    pin(1)
-    with bounded(90 + options.clears / MEASURED_CALLS), whole_node() as node:
-        took, beside = uvloop.run(measure(node, options.clears, options.calls))
+    pin(load_core(options.cores))
+    with bounded(90 + options.clears / MEASURED_CALLS), whole_node(options.cores) as node:
+        core = load_core(options.cores)
+        took, beside = uvloop.run(measure(node, options.clears, options.calls, core))
     points = {name: percentile(took, share) for name, share in (("p50", 0.5), ("p99", 0.99))}
     points["longest"] = max(took)
     told = ", ".join(f"{name} {value:.1f}" for name, value in points.items())

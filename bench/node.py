@@ -30,12 +30,16 @@ def free_port(kind: socket.SocketKind) -> int:
 
 @contextmanager
 def bounded(seconds: float) -> Iterator[None]:
-    """``SystemExit`` after ``seconds`` or when told to end: whatever was started is stopped."""
+    """``SystemExit`` after ``seconds``; a SIGTERM is a Ctrl-C: whatever was started is stopped."""
 
-    def end(number: int, frame: object) -> None:
-        raise SystemExit(f"ended by {signal.Signals(number).name}")
+    def late(number: int, frame: object) -> None:
+        raise SystemExit(f"not done after {seconds:g} seconds")
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGALRM, signal.SIGTERM)}
+    def told(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    handlers = {signal.SIGALRM: late, signal.SIGTERM: told}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield

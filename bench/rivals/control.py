@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import resource
 import sys
 from collections.abc import Awaitable, Callable
@@ -71,6 +72,7 @@ def name_of(path: str) -> str:
 
 async def obey(http_port: int, open_call: OpenCall) -> None:
     """Until standard input ends."""
+    logging.disable()  # agents that hang up are no error
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
