@@ -87,11 +87,14 @@ class Node:
                 text=True,
                 preexec_fn=self._pin,
             )
-        for line in self._process.stdout or ():
-            if "Ringback is ready" in line:
-                return self
-        self.__exit__()
-        raise RuntimeError("the gateway did not start")
+        try:
+            for line in self._process.stdout or ():
+                if "Ringback is ready" in line:
+                    return self
+            raise RuntimeError("the gateway did not start")
+        except BaseException:
+            self.__exit__()
+            raise
 
     def _pin(self) -> None:
         if self._cores:
