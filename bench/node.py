@@ -159,9 +159,9 @@ class Node:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def waiting_seconds(self) -> float:
-        """How long the gateway wanted its processor and somebody else had it."""
-        text = Path(f"/proc/{self._process.pid}/schedstat").read_text()
-        return int(text.split()[1]) / 1e9
+        """How long its processes' main threads wanted a processor and somebody else had it."""
+        texts = (Path(f"/proc/{process}/schedstat").read_text() for process in self.processes())
+        return sum(int(text.split()[1]) for text in texts) / 1e9
 
     def memory_bytes(self) -> int:
         """What of all its processes is in memory; what they share counts once each."""
