@@ -27,7 +27,11 @@ told whole_node --calls 100,200 --seconds 5
 told barge_in --clears 100
 told memory --live 50,100,150 --sequence 0
 told api_beside --seconds 5
-run sipp_calls --rate 50 --seconds 10
+if command -v sipp >/dev/null; then
+    run sipp_calls --rate 50 --seconds 10
+else
+    printf '\nbench/sipp_calls.py needs sipp: make peers installs it\n'
+fi
 run scanner_flood --calls 50 --seconds 4
 if [ -n "$failed" ]; then
     printf '\nNot good enough:%s\n' "$failed"
