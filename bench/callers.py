@@ -14,6 +14,8 @@ AT_ONCE = 8
 """Calls that are being set up at the same time."""
 ANSWER_SECONDS = 20.0
 RESEND_SECONDS = 0.5
+NO_SUCH_CALL = 481
+"""The gateway has hung up already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,12 @@ class Callers:
     def _take(self, text: str) -> None:
         mark, method = header(text, "Call-ID"), header(text, "CSeq").rpartition(" ")[2]
         if not text.startswith("SIP/2.0"):
-            if not text.startswith("ACK "):
-                self._sip.sendto(ok(text, LOCALHOST, self.port), self._gateway)
+            if text.startswith("BYE "):
+                self._answers.pop(mark, None)
+            self._sip.sendto(ok(text, LOCALHOST, self.port), self._gateway)
             return
         status = int(text[8:11])
-        if status >= 300:
+        if status >= 300 and (method, status) != ("BYE", NO_SUCH_CALL):
             raise RuntimeError(f"the gateway refused: {text.splitlines()[0]}")
         if status < 200:
             return
@@ -110,7 +113,7 @@ class Callers:
 
     def hang_up(self) -> None:
         """Every call that is up; returns when the gateway has confirmed."""
-        for mark, text in self._answers.items():
+        for mark, text in list(self._answers.items()):
             self._ask(mark, in_dialog("BYE", text, LOCALHOST, self.port, 2))
             self._listen(AT_ONCE - 1)
         self._listen(0)
