@@ -22,6 +22,7 @@ from pathlib import Path
 
 from barge_in import percentile
 from live_calls import HEAD, Figures, callers_of, live_load, load_core, row, whole_node
+from media_calls import pin
 from node import KEY, LOCALHOST, Node, bounded
 
 CLIENTS = 4
@@ -119,6 +120,7 @@ def main() -> int:
     parser.add_argument("--cores", type=int, default=1, help="of the node")
     parser.add_argument("--json", type=Path, help="where to write the figures, too")
     options = parser.parse_args()
+    pin(load_core(options.cores))
     runs: dict[bool, list[Figures]] = {False: [], True: []}
     users: list[Client] = []
     print(f"{'':8}{HEAD}", flush=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from density import ALLOWED_LONG_GAPS
 from live_calls import HEAD, Figures, load_core, measured, row, whole_node
+from media_calls import pin
 from node import bounded
 
 RUN_SECONDS = 90
@@ -49,6 +50,7 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, help="where to write the figures, too")
     options = parser.parse_args()
+    pin(load_core(options.cores))
     runs = []
     print(HEAD, flush=True)
     for calls in options.calls:
