@@ -5,7 +5,7 @@
 First calls pile up on one node, echoed by ``load.c``: the slope of resident memory over them is
 what a call takes. Then, on a fresh node, calls come and go in rounds. After each the node is left
 alone until SIP's timers have forgotten its calls (RFC 3261 keeps a transaction for 32 s); the slope
-after the first round is what a call leaves. Exit code 1 when a live call takes more than 100 kB or
+over the second half is what a call leaves. Exit code 1 when a live call takes more than 100 kB or
 one that is over leaves more than 500 bytes.
 """
 
@@ -88,7 +88,7 @@ def sequence(node: Node, total: int) -> Points:
 def over(total: int) -> tuple[Points, float]:
     with bounded(ROUNDS * FORGOTTEN_SECONDS + total), whole_node() as node:
         points = sequence(node, total)
-    left = slope(points[1:])
+    left = slope(points[ROUNDS // 2 :])
     print(f"a call that is over leaves {left:.0f} bytes")
     return points, left
 
