@@ -27,7 +27,7 @@ bench: setup-dev ## measure: one table per claim
 
 soak: setup-dev peers ## the long runs: calls at a rate, calls at once, and one for an hour
 	@$(BIN)/python bench/sipp_calls.py --rate 50 --seconds 60
-	@$(BIN)/python bench/gateway_calls.py --calls 100 --seconds 120
+	@$(BIN)/python bench/whole_node.py --calls 100 --seconds 120
 	@$(BIN)/python bench/long_call.py --seconds 3600
 
 fuzz: setup-dev ## look for inputs that break a parser: RUNS for each target, SECONDS at most
