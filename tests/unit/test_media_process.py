@@ -154,13 +154,18 @@ async def listen(ws: websockets.ClientConnection) -> None:
     await receive(ws)
 
 
-async def heard(phone: Phone, ws: websockets.ClientConnection, frames: int = 40) -> None:
-    """Returns when the agent, who says nothing, has heard ``frames`` of the person."""
-    async with asyncio.timeout(PATIENCE):
-        while frames:
-            phone.send(1000)
-            frame = await ws.recv()
-            frames -= isinstance(frame, bytes) and any(frame)
+async def heard(phone: Phone, ws: websockets.ClientConnection, frames: int = 25) -> None:
+    """A person speaks as people do, and the agent, who says nothing, hears most of it."""
+    came, due = 0, asyncio.get_running_loop().time()
+    for _ in range(frames):
+        phone.send(1000)
+        due += 0.02
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(due):
+                while True:
+                    frame = await ws.recv()
+                    came += isinstance(frame, bytes) and any(frame)
+    assert came > frames // 2
 
 
 @pytest.mark.parametrize("loop", LOOPS)
