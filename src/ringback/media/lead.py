@@ -7,7 +7,7 @@ from ringback.rtp.jitter_buffer import SHRINK_LOUD_AFTER, SHRINK_LOUD_EVERY
 
 MAX_LEAD = 3
 """Frames that a listener may be ahead of the clock before quiet ones are left out."""
-MAX_LOUD_LEAD = 25
+MAX_LOUD_LEAD = 8
 """The same for any frame."""
 LOUD_AFTER_FRAMES = round(SHRINK_LOUD_AFTER * 1000) // FRAME_MS
 LOUD_EVERY_FRAMES = round(SHRINK_LOUD_EVERY * 1000) // FRAME_MS

@@ -14,9 +14,9 @@ So a frame may be a slot or two early and one late, which any jitter buffer at t
 for, and who pushes faster than that is paced by the ticks.
 
 Where the clock itself was late, several slots have begun at once, and what an agent said is still
-on its way to us: in the middle of speech nothing is filled up then before the next tick. Of an
-agent that speaks in time and now waits for slots that were given up, quiet frames are left out,
-and after a while any, until it waits no longer: a stall of ours must not delay the rest of a call.
+on its way to us: in the middle of speech nothing is filled up then before the next tick. An agent
+that spoke in real time, a frame a slot, and since then always has something waiting is late for
+the rest of the call, through no fault of its own: what stands in its queue is left out.
 """
 
 from __future__ import annotations
@@ -24,10 +24,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ringback.audio.level import is_quiet
 from ringback.media.agent_port import BridgePort
 from ringback.media.express import Inlet
-from ringback.media.lead import LOUD_AFTER_FRAMES, LOUD_EVERY_FRAMES
 from ringback.media.pacer import Subscription
 from ringback.media.tape import Tape
 
@@ -35,8 +33,16 @@ MOST_EARLY = 2
 """Slots that the person may be given before they begin."""
 MOST_LATE = 3
 """Slots that are made up for; of more, the oldest stay empty."""
-QUIET_AFTER_FRAMES = 50
-"""How long an agent waits without a break before what it says is left out for a stall of ours."""
+LIVE_FRAMES = 50
+"""Who has spoken for so long with nothing waiting speaks in real time."""
+MOST_AT_ONCE = 10
+"""Frames that such an agent brings in a slot; of one that brings more everything is kept."""
+MOST_STANDING = 50
+"""Frames that may wait for a stall of ours; with more an agent speaks ahead."""
+EXCUSED_FRAMES = 10
+"""After a clock that was late: what came meanwhile is still being read."""
+STANDING_FRAMES = 25
+"""What has waited for so long stands."""
 
 
 class StraightLeg(Protocol):
@@ -86,10 +92,7 @@ class StraightLine:
         self._ticked_at = float("-inf")
         self._left = 0
         """Slots owed after the last tick."""
-        self._given_up = 0
-        """Slots of speech that nobody looked at in time, and which the agent may still wait for."""
-        self._waited = 0
-        """Frames of the clock since something of the agent waits."""
+        self._queue = _Standing()
         pace.slot.owed[pace.index] = -ahead
         pace.doze(False)
         leg.hand_over(self._person_said, self._straight_ear())
@@ -117,10 +120,10 @@ class StraightLine:
         clock_was_late = now == self._ticked_at or self._owed > max(self._left, 0) + 1
         self._ticked_at = now
         if self._owed > MOST_LATE:
-            self._given_up += (self._owed - MOST_LATE) * self._speaking
             self._pass_time(self._owed - MOST_LATE)
         waiting = self._port is not None and self._port.queued > 0
-        self._note_waiting(waiting, 1 + unseen)
+        if self._port is not None and (waiting or self._speaking):
+            self._leave_out(self._port, 1 + unseen, clock_was_late)
         if waiting:
             self._agent_said()
         if self._owed > 0 and not (clock_was_late and self._speaking):
@@ -167,27 +170,15 @@ class StraightLine:
             frame = self._port.take_whole()
             if frame is None:
                 return
-            if self._given_up and self._may_leave_out(frame):
-                continue
             self._speaking = True
             self._send(frame)
         self._pace.doze(False)
 
-    def _note_waiting(self, waiting: bool, frames: int) -> None:
-        if waiting:
-            self._waited += frames
-        elif self._waited:
-            self._waited = self._given_up = 0
-
-    def _may_leave_out(self, frame: bytes) -> bool:
-        if self._waited < QUIET_AFTER_FRAMES:
-            return False
-        if not is_quiet(frame):
-            if self._waited < LOUD_AFTER_FRAMES:
-                return False
-            self._waited -= LOUD_EVERY_FRAMES
-        self._given_up -= 1
-        return True
+    def _leave_out(self, port: BridgePort, ticks: int, clock_was_late: bool) -> None:
+        queued = -(-port.queued // len(self._silence))
+        standing = self._queue.observe(queued, ticks, clock_was_late)
+        for _ in range(standing):
+            port.discard()
 
     def _say_now(self, frame: bytes) -> bool:
         """Send what is a frame of its own, when nothing waits before it and a slot is open."""
@@ -220,3 +211,39 @@ class StraightLine:
             port.hear(frame or self._silence)
         if self._tape is not None:
             self._tape.said(frame)
+
+
+class _Standing:
+    """What stands in the queue of an agent that speaks in real time."""
+
+    __slots__ = ("_before", "_excused", "_in_time", "_least", "_waited")
+
+    def __init__(self) -> None:
+        self._in_time = 0
+        """Frames of the clock without anything waiting, since the agent last spoke ahead."""
+        self._before = 0
+        self._excused = 0
+        """Frames of the clock in which what an agent brings at once may be our own fault."""
+        self._waited = 0
+        self._least = MOST_STANDING
+
+    def observe(self, queued: int, ticks: int, clock_was_late: bool) -> int:
+        """``queued`` frames wait after ``ticks`` of the clock: how many of them are to be left
+        out."""
+        self._excused = EXCUSED_FRAMES if clock_was_late else max(0, self._excused - ticks)
+        ahead = queued - self._before > MOST_AT_ONCE * ticks and not self._excused
+        self._before = queued
+        if ahead or queued > MOST_STANDING:
+            self._in_time = 0
+        if not queued:
+            self._in_time += ticks
+        if not queued or self._in_time < LIVE_FRAMES:
+            self._waited, self._least = 0, MOST_STANDING
+            return 0
+        self._waited += ticks
+        self._least = min(self._least, queued)
+        if self._waited < STANDING_FRAMES:
+            return 0
+        standing, self._waited, self._least = self._least, 0, MOST_STANDING
+        self._before -= standing
+        return standing

@@ -8,6 +8,7 @@ from ringback.media.bridge import AudioBridge
 from ringback.media.metrics import MediaCounters
 from ringback.media.pacer import Slot, Subscription
 from ringback.media.plane import FRAME_MS
+from ringback.media.straight_line import LIVE_FRAMES, MOST_AT_ONCE, STANDING_FRAMES
 from unit.media.ticked_leg import TickedLeg
 
 SILENCE = None
@@ -57,7 +58,8 @@ class Line:
     """A bridge on a clock that is moved by hand."""
 
     def __init__(self) -> None:
-        self.bridge = AudioBridge(8000, MediaCounters())
+        self.counters = MediaCounters()
+        self.bridge = AudioBridge(8000, self.counters)
         self.slot = Slot()
         self.bridge.pace = self.slot.add(self._tick)
         self.bridge.talking = True
@@ -239,39 +241,47 @@ def test_speech_that_ends_while_the_clock_is_late_is_over_a_tick_later() -> None
     assert line.person.passed + len(line.person.heard) == 5
 
 
-def stalled(frames: int, value: int) -> Line:
+def stalled(before: int) -> Line:
     """An agent that speaks at an even pace, in the middle of which everything stood still."""
     line = Line()
-    for _ in range(10):
-        line.say(value)
+    for _ in range(before):
+        line.say(9000)
         line.tick()
-    line.tick(1, frames=frames)
-    line.say(*[value] * frames)
+    line.tick(1, frames=20)
+    line.say(*[9000] * 20)
     return line
 
 
-def test_after_a_stall_an_agent_is_on_time_again_by_its_quiet_frames() -> None:
-    line = stalled(20, 3)
-    ticks = 0
-    while line.port.queued:
-        line.say(3)
+def test_after_a_stall_an_agent_that_speaks_in_real_time_is_on_time_again() -> None:
+    line = stalled(LIVE_FRAMES)
+    for _ in range(2 * STANDING_FRAMES):
+        line.say(9000)
         line.tick()
-        ticks += 1
-        assert ticks < 100
     assert line.port.queued == 0
+    assert line.counters.playout_discarded_ms == 16 * 20
     assert line.person.passed == 17
 
 
-def test_after_a_stall_a_loud_agent_is_on_time_again_after_a_while() -> None:
-    line = stalled(20, 9000)
-    for _ in range(450):
+def test_of_an_agent_that_has_not_shown_that_it_speaks_in_real_time_nothing_is_left_out() -> None:
+    line = stalled(LIVE_FRAMES // 2)
+    for _ in range(2 * STANDING_FRAMES):
         line.say(9000)
         line.tick()
-    assert line.port.queued > 10 * 320
-    for _ in range(20 * 25 + 50):
+    assert line.port.queued == 15 * 320
+    assert line.counters.playout_discarded_ms == 0
+
+
+def test_an_agent_that_brings_a_sentence_at_once_is_heard_whole_whatever_it_did_before() -> None:
+    line = Line()
+    for _ in range(2 * LIVE_FRAMES):
         line.say(9000)
         line.tick()
-    assert line.port.queued == 0
+    line.say(*range(1, MOST_AT_ONCE + 5))
+    for _ in range(2 * STANDING_FRAMES):
+        line.tick()
+    assert line.person.heard[-1] is SILENCE
+    said = [each for each in line.person.heard if each is not SILENCE]
+    assert said[-MOST_AT_ONCE - 4 :] == list(range(1, MOST_AT_ONCE + 5))
 
 
 def test_nothing_is_left_out_of_what_an_agent_pushes_ahead() -> None:
