@@ -377,6 +377,7 @@ class Application:
                 settings.media_timeout,
                 settings.max_calls,
                 str(settings.hold_music) if settings.hold_music is not None else None,
+                settings.recording,
             ),
             load=foundation.load,
         )

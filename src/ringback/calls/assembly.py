@@ -41,6 +41,8 @@ class CallLimits:
     max_calls: int = 1000
     hold_music: str | None = None
     """Path of the WAV that held people hear; ``None``: the media's own tune."""
+    records: bool = True
+    """Whether calls are recorded of which nobody says otherwise."""
 
 
 class CallControl:
@@ -100,6 +102,7 @@ class CallControl:
             recordings_dir=recordings_dir,
             ring_timeout=limits.ring_timeout,
             hold_music=limits.hold_music,
+            records=limits.records,
         )
         self._media_reports = MediaReports(self.registry, self.lifecycle, self.service, plane)
         self._show(counts)

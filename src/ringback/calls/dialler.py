@@ -59,6 +59,7 @@ class Dialler:
         platforms: dict[str, Platform],
         clock: Clock,
         ring_timeout: float,
+        records: bool,
     ) -> None:
         self._registry = registry
         self._lifecycle = lifecycle
@@ -67,6 +68,7 @@ class Dialler:
         self._platforms = platforms
         self._clock = clock
         self._ring_timeout = ring_timeout
+        self._records = records
 
     async def place(self, account_id: str, wanted: PlaceCall) -> Entry:
         """Raises what :meth:`ringback.calls.service.CallService.place` documents."""
@@ -133,7 +135,7 @@ class Dialler:
         target = one_line(meeting_url, MAX_TARGET)
         records = wanted.recording
         if records is None:
-            records = profile.records if profile else True
+            records = self._records and (profile is None or profile.records)
         facts = CallFacts(
             call_id=call_id,
             account_id=account_id,

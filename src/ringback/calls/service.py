@@ -80,6 +80,7 @@ class CallService:
         recordings_dir: Path,
         ring_timeout: float,
         hold_music: str | None = None,
+        records: bool = True,
     ) -> None:
         self._registry = registry
         self._journal = journal
@@ -99,6 +100,7 @@ class CallService:
             platforms=self._platforms,
             clock=clock,
             ring_timeout=ring_timeout,
+            records=records,
         )
         self._reports = CallReports(
             registry=registry,
@@ -109,6 +111,7 @@ class CallService:
             plane=plane,
             clock=clock,
             ring_timeout=ring_timeout,
+            records=records,
         )
         self.holding = Holding(finder, lifecycle, plane, hold_music)
         self.conferences = Conferences(finder, lifecycle, dialler, plane)

@@ -46,6 +46,7 @@ class CallReports:
         plane: MediaPlane,
         clock: Clock,
         ring_timeout: float,
+        records: bool,
     ) -> None:
         self._registry = registry
         self._lifecycle = lifecycle
@@ -55,6 +56,7 @@ class CallReports:
         self._plane = plane
         self._clock = clock
         self._ring_timeout = ring_timeout
+        self._records = records
 
     # ---- an inbound call --------------------------------------------------------------------
 
@@ -108,7 +110,7 @@ class CallReports:
         platform = self._platforms[offer.platform]
         now = self._clock.now()
         call_id = new_id("call")
-        records = profile.records if profile else True
+        records = self._records and (profile is None or profile.records)
         facts = CallFacts(
             call_id=call_id,
             account_id=offer.account_id,

@@ -296,6 +296,9 @@ class Settings(GuardSettings):
     hold_music: Path | None = Field(
         None, description="WAV file that held people hear; unset: a tune of Ringback's own."
     )
+    recording: bool = Field(
+        True, description="Record calls. A call that is placed may ask for it, or for none."
+    )
     shutdown_grace: float = Field(
         10.0, ge=0, le=3600, description="Seconds that live calls are given when the node stops."
     )
@@ -308,7 +311,7 @@ class Settings(GuardSettings):
         1000, ge=1, le=100_000, description="Calls that this node carries at once."
     )
     load_limit: float = Field(
-        0.85,
+        0.9,
         ge=0,
         le=1,
         description="Share of a processor, used or waited for, from which on new calls get 503 so "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ringback.calls.assembly import CallLimits
 from ringback.calls.ports import AgentProfile
 from ringback.calls.states import CallState
 from ringback.connectors.contract import Cause
@@ -14,7 +16,7 @@ from ringback.core.errors import (
     NotConfigured,
 )
 from unit.calls.fakes import ACCOUNT, HOSTED, CallLab
-from unit.calls.scenario import run
+from unit.calls.scenario import DIAL, run
 
 
 def test_an_inbound_call_rings_until_it_is_accepted(tmp_path: Path) -> None:
@@ -107,6 +109,20 @@ def test_an_agent_that_does_not_record_leaves_no_recording(tmp_path: Path) -> No
         assert lab.plane.commands == [("activate", leg.call_id, None)]
 
     run(tmp_path, scenario, AgentProfile("agent_silent", "Silent", records=False))
+
+
+def test_a_node_that_does_not_record_leaves_no_recording_but_of_calls_that_ask_for_one(
+    tmp_path: Path,
+) -> None:
+    async def scenario(lab: CallLab) -> None:
+        leg = await lab.connector.call_in(auto_answer=True)
+        await lab.settle()
+        assert ("activate", leg.call_id, None) in lab.plane.commands
+        for wanted, recorded in ((DIAL, False), (replace(DIAL, recording=True), True)):
+            placed = await lab.control.service.place(ACCOUNT, wanted)
+            assert (placed.call.facts.recording is not None) is recorded
+
+    run(tmp_path, scenario, limits=CallLimits(records=False))
 
 
 def test_a_voice_that_cannot_start_fails_the_call(tmp_path: Path) -> None:
