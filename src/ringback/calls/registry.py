@@ -16,6 +16,7 @@ from ringback.calls.gathering import Gathering
 from ringback.calls.live_call import LiveCall
 from ringback.calls.transcript import Transcript
 from ringback.connectors.contract import LegControl
+from ringback.core.moment import Moment
 from ringback.media.plane import SessionReport, VoiceSpec
 
 MOUTH = VoiceSpec("", {"listen": False, "greeting": ""})
@@ -46,12 +47,12 @@ class Entry:
     """The answer is on its way to the caller."""
     leg_over: bool = False
     releasing: bool = False
-    media_open: asyncio.Event = field(default_factory=asyncio.Event)
+    media_open: Moment = field(default_factory=Moment)
     quality: SessionReport | None = None
     timers: dict[str, Timer] = field(default_factory=dict)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: Moment = field(default_factory=Moment)
     """Set once the call is answered or over; what ``accept`` waits for."""
-    released: asyncio.Event = field(default_factory=asyncio.Event)
+    released: Moment = field(default_factory=Moment)
     """The media is closed and the record is complete."""
     watchers: list[Callable[[Entry], None]] = field(default_factory=list)
     """Called after each move of the call; one that is called may take itself out."""

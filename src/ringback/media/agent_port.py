@@ -173,7 +173,7 @@ class BridgePort:
         self._queue = PlayoutQueue()
         self._played = 0
         self._starved = False
-        self._marks: deque[tuple[int, str]] = deque()
+        self._marks: list[tuple[int, str]] = []
         self._input: Resampler | None = None
         self._output = _frame_resampler(native_rate, sample_rate)
 
@@ -349,10 +349,10 @@ class BridgePort:
         start = self._queue.position
         self._queue.change_rate(before, native_rate)
         end = self._queue.position + self._queue.queued
-        self._marks = deque(
+        self._marks = [
             (min(end, self._queue.position + scaled(at - start, before, native_rate)), name)
             for at, name in self._marks
-        )
+        ]
         self._played = scaled(self._played, before, native_rate)
         self.native_rate = native_rate
         self._frame_bytes = native_rate * FRAME_MS // 1000 * SAMPLE_BYTES
@@ -401,7 +401,7 @@ class BridgePort:
 
     def _fire_marks(self) -> None:
         while self._marks and self._marks[0][0] <= self._queue.position:
-            _, name = self._marks.popleft()
+            _, name = self._marks.pop(0)
             try:
                 self.ear.on_mark(name)
             except Exception:

@@ -12,7 +12,6 @@ has brought a key. Pure: ``now`` is monotonic seconds.
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum
 
 WINDOW_SECONDS = 1.0
@@ -44,7 +43,7 @@ class KeyMerge:
     """The state of one phone leg."""
 
     def __init__(self) -> None:
-        self._keys: deque[_Key] = deque(maxlen=MAX_KEYS)
+        self._keys: list[_Key] = []
         self._proved: set[Way] = set()
 
     @property
@@ -64,6 +63,7 @@ class KeyMerge:
             return False
         if wanted:
             self._keys.append(_Key(digit, now, way))
+            del self._keys[:-MAX_KEYS]
         return wanted
 
     def _untold(self, way: Way, digit: str, earliest: float) -> _Key | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ringback.audio.resample import FrameResampler
 from ringback.audio.wav import WavWriter
+from ringback.core.moment import Moment
 from ringback.media.metrics import MediaCounters
 from ringback.media.plane import FRAME_MS
 
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 MAX_QUEUED_FRAMES = 1500
 """30 s: what a call keeps while the disk does not answer."""
-WRITE_EVERY_SECONDS = 1.0
+WRITE_EVERY_SECONDS = 0.5
 """How often each file is written to. Writing takes the interpreter from the media, so the files
 take turns: it is never more than a few at a time."""
 SHORTEST_TURN_SECONDS = 0.02
@@ -52,7 +53,7 @@ class Recording:
         self._missing = 0
         self._sample_rate = sample_rate
         self._loop = asyncio.get_running_loop()
-        self._finished = asyncio.Event()
+        self._finished = Moment()
         self._closing = False
         # The writer thread's.
         self._writer: WavWriter | None = None

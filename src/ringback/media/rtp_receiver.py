@@ -8,7 +8,6 @@ jitter buffer while the old one is played out.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -66,7 +65,7 @@ class RtpReceiver:
         self._peeked: tuple[RtpPacket, bytes] | None = None
         self._clock_rate = 8000
         self._jitter_buffer = JitterBuffer(self._clock_rate, FRAME_MS)
-        self._waiting: deque[Frame] = deque()
+        self._waiting: list[Frame] = []
         self._other_clock: tuple[RtpPacket, float] | None = None
         self._before = JitterBufferCounters()
         self.statistics = ReceiverStatistics(self._clock_rate)
@@ -231,7 +230,7 @@ class RtpReceiver:
 
     def _next_item(self, now: float) -> Frame | Lost | Empty:
         if self._waiting:
-            return self._waiting.popleft()
+            return self._waiting.pop(0)
         return self._jitter_buffer.pop(now, self._is_quiet)
 
     def _play(self, frame: Frame) -> None:
@@ -408,7 +407,7 @@ class RtpReceiver:
     def _release(self, now: float) -> None:
         """Hand over what is there in order, and what will not come."""
         while True:
-            item = self._waiting.popleft() if self._waiting else self._jitter_buffer.pop_early(now)
+            item = self._waiting.pop(0) if self._waiting else self._jitter_buffer.pop_early(now)
             if isinstance(item, Frame):
                 before = len(self._pcm)
                 self._play(item)

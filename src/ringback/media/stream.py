@@ -16,6 +16,7 @@ from typing import Protocol
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from ringback.core.errors import RingbackError
+from ringback.core.moment import Moment
 from ringback.media import stream_messages as messages
 from ringback.media.agent_port import BridgePort
 from ringback.media.metrics import MediaCounters
@@ -74,7 +75,7 @@ class CallStream(WSListener):
         self._close_sent: int | None = None
         self._close_received: int | None = None
         self._cut: asyncio.TimerHandle | None = None
-        self._closed = asyncio.Event()
+        self._closed = Moment()
         self._outbox = running_outbox()
 
     # ---- the connection ---------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from ringback.audio.tones import DTMF_FREQUENCIES, ToneGenerator, TonePlan
 from ringback.media.plane import FRAME_MS
 from ringback.rtp.dtmf import DIGITS, PAUSE
@@ -20,7 +18,7 @@ class ToneKeys:
     """Frames to send instead of what is said, while there are keys."""
 
     def __init__(self) -> None:
-        self._queue: deque[str] = deque()
+        self._queue: list[str] = []
         self._frames = 0
         self._generator: ToneGenerator | None = None
         self._sample_rate = 0
@@ -46,7 +44,7 @@ class ToneKeys:
         """The next frame; only while ``busy``."""
         samples = sample_rate * FRAME_MS // 1000
         if not self._frames:
-            self._begin(self._queue.popleft())
+            self._begin(self._queue.pop(0))
         self._frames -= 1
         if self._key is None or self._frames < GAP_FRAMES:
             return bytes(2 * samples)

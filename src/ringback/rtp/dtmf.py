@@ -6,7 +6,6 @@ Durations on the wire are in units of the RTP clock, in this API in milliseconds
 from __future__ import annotations
 
 import struct
-from collections import deque
 from dataclasses import dataclass
 from typing import Self
 
@@ -83,7 +82,7 @@ class DtmfReceiver:
         self._clock_rate = clock_rate
         self._press: _Press | None = None
         self._ended_at: int | None = None
-        self._ready: deque[DtmfEvent] = deque()
+        self._ready: list[DtmfEvent] = []
 
     def receive(self, payload: bytes, timestamp: int, now: float) -> DtmfEvent | None:
         """Take one packet; a press that it ends is returned. Raises ``EventError``."""
@@ -100,7 +99,7 @@ class DtmfReceiver:
         return self._next_ready() if self._ready else None
 
     def _next_ready(self) -> DtmfEvent | None:
-        return self._ready.popleft() if self._ready else None
+        return self._ready.pop(0) if self._ready else None
 
     def _is_old(self, timestamp: int) -> bool:
         """A copy of a press that is over, or a packet that was overtaken by the next press."""
@@ -182,7 +181,7 @@ class DtmfSender:
         self._gap_ticks = gap_ms // tick_ms
         self._pause_ticks = pause_ms // tick_ms
         self._max_queued = max_queued
-        self._queue: deque[str] = deque()
+        self._queue: list[str] = []
         self._digit: str | None = None
         self._started_at = 0
         self._segment = 0
@@ -218,7 +217,7 @@ class DtmfSender:
             return None
         if not self._queue:
             return None
-        key = self._queue.popleft()
+        key = self._queue.pop(0)
         if key == PAUSE:
             self._waiting = self._pause_ticks - 1
             return None

@@ -6,7 +6,6 @@ neither the reconsideration of timers nor what compensates for it.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from ringback.rtp.rtcp import (
@@ -102,7 +101,7 @@ class RtcpReporter:
         self._receiver = receiver
         self._sender = sender
         self._reported_sent = 0
-        self._sent_reports: deque[tuple[int, float]] = deque(maxlen=_REMEMBERED_REPORTS)
+        self._sent_reports: list[tuple[int, float]] = []
         self._heard_report: tuple[int, int, float] | None = None
         self.round_trip: float | None = None
         self.remote_report: ReportBlock | None = None
@@ -163,6 +162,7 @@ class RtcpReporter:
             self._reported_sent = self._sender.packets_sent
             ntp = ntp_timestamp(unix_seconds)
             self._sent_reports.append((middle_bits(ntp), now))
+            del self._sent_reports[:-_REMEMBERED_REPORTS]
             report = SenderReport(
                 self._ssrc,
                 ntp,

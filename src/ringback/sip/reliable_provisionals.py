@@ -6,7 +6,6 @@ which is ``TRANSITIONS``.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -70,7 +69,7 @@ class ReliableProvisionals:
         self._cseq = transaction.request.cseq
         self._rseq = int(core.random() * _FIRST_RSEQ_RANGE)
         self._sent: Response | None = None
-        self._waiting: deque[Response] = deque()
+        self._waiting: list[Response] = []
         self._timer: Timer | None = None
         self._interval = 0.0
         self._deadline = 0.0
@@ -103,7 +102,7 @@ class ReliableProvisionals:
         self._step(ReliableInput.PRACK)
         self._sent = None
         if self.state is ReliableState.QUIET and self._waiting:
-            self._begin(self._waiting.popleft(), now)
+            self._begin(self._waiting.pop(0), now)
         return sent
 
     def close(self) -> None:
