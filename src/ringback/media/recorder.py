@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 MAX_QUEUED_FRAMES = 1500
 """30 s: what a call keeps while the disk does not answer."""
-WRITE_EVERY_SECONDS = 0.5
+WRITE_EVERY_SECONDS = 0.3
 """How often each file is written to. Writing takes the interpreter from the media, so the files
 take turns: it is never more than a few at a time."""
 SHORTEST_TURN_SECONDS = 0.02
