@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from calls_beside import calls_with_audio
+from callers import Callers
+from live_calls import live_load
 from media_calls import pin, say
 from node import DID, KEY, LOCALHOST, Node, free_port
 from websockets.asyncio.client import connect
@@ -100,7 +101,7 @@ def answer_times(folder: Path) -> list[float]:
 
 def called(node: Node, folder: Path, options: argparse.Namespace) -> Figures:
     """sipp calls us."""
-    port, beside = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
+    port = free_port(socket.SOCK_DGRAM)
     node.answer_calls_from(LOCALHOST, port)
     result = Figures("uac", options.rate, int(options.rate * options.seconds))
     user = "demo" if options.demo else DID
@@ -108,8 +109,10 @@ def called(node: Node, folder: Path, options: argparse.Namespace) -> Figures:
         audio, idle = None, 0.0
         if options.audio:
             seconds = options.seconds + IDLE_SECONDS + 1
-            around = calls_with_audio(node, options.audio, seconds, beside, folder)
-            audio = stack.enter_context(around)
+            callers = Callers(node)
+            stack.callback(callers.close)
+            audio = stack.enter_context(live_load(node, callers, options.audio, seconds))
+            audio.start()
             idle = node.cpu_seconds()
             time.sleep(IDLE_SECONDS)
             idle = (node.cpu_seconds() - idle) / IDLE_SECONDS
@@ -124,8 +127,7 @@ def called(node: Node, folder: Path, options: argparse.Namespace) -> Figures:
         result.audio_core_share = idle
         result.waiting_share = (node.waiting_seconds() - waiting) / took
         if audio is not None:
-            audio.hear()
-            result.audio = json.loads(audio.hear())
+            result.audio = audio.figures().seen
     seen = figures(folder)
     result.failed, result.retransmitted = seen["FailedCall(C)"], seen["Retransmissions(C)"]
     result.reached_rate = seen["SuccessfulCall(C)"] / took
