@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from interop.peers.gateway import Gateway
+from interop.peers.process import wait_until
 from interop.peers.twinkle import Twinkle
 
 
@@ -27,6 +28,12 @@ def test_a_key_that_twinkle_sends_its_own_way_is_heard_once(
         assert events.count("dtmf") == 1
 
 
+def acknowledged(gateway: Gateway, call_id: str) -> int:
+    """How many of our answers the phone has seen: before that it is in no other state."""
+    messages = gateway.get(f"/api/call/{call_id}/sip")["messages"]
+    return sum(m["direction"] == "received" and m["text"].startswith("ACK ") for m in messages)
+
+
 @pytest.mark.parametrize("hold", ["rfc2543", "rfc3264"])
 @pytest.mark.requirement("call.remote-hold", "rfc3264.8.4")
 def test_twinkle_holds_the_old_way_and_the_new(gateway: Gateway, tmp_path: Path, hold: str) -> None:
@@ -35,6 +42,7 @@ def test_twinkle_holds_the_old_way_and_the_new(gateway: Gateway, tmp_path: Path,
         call_id = events.wait("call_state", lambda e: e["state"] == "active")["call_id"]
         twin.hold()
         held = events.wait_state(call_id, "on_hold")
+        wait_until(lambda: acknowledged(gateway, call_id) == 2, "the ACK of the hold")
         twin.retrieve()
         events.wait("call_state", lambda e: e["state"] == "active", after=held)
         twin.hang_up()
