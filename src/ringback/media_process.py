@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import uvloop
 from structlog.contextvars import bind_contextvars
 
 from ringback.core.clock import Clock, SystemClock
+from ringback.core.load_watch import ThreadTimes
 from ringback.core.logging import configure_logging
 from ringback.core.settings import PortRange
 from ringback.media.local_plane import LocalMediaPlane
@@ -35,7 +35,6 @@ from ringback.net.rtp_ports import RtpPorts
 from ringback.voice.factory import HostedVoices, build_voice_factory
 
 CLOSE_SECONDS = 15.0
-SCHEDULE = Path("/proc/self/schedstat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +68,7 @@ def build_media(
 class _WorkerProcess:
     def __init__(self, connection: socket.socket) -> None:
         self._media: MediaHere | None = None
+        self._times = ThreadTimes()
         self._server = WorkerServer(connection, self._make, self._figures)
 
     async def run(self) -> None:
@@ -91,8 +91,7 @@ class _WorkerProcess:
         return self._media.plane
 
     def _figures(self) -> Figures:
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        cpu, waiting = used.ru_utime + used.ru_stime, _waiting_for_processor()
+        cpu, waiting = time.process_time(), self._times.waited()
         media = self._media
         if media is None:
             return Figures(MediaCounters(), PacerCounters(), 0, 0, cpu, waiting)
@@ -104,15 +103,6 @@ class _WorkerProcess:
             cpu,
             waiting,
         )
-
-
-def _waiting_for_processor() -> float:
-    """Seconds that this process was ready to run and had to wait; 0 where the system keeps no
-    account (proc(5), ``schedstat``)."""
-    try:
-        return int(SCHEDULE.read_text("ascii").split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0
 
 
 def main() -> None:

@@ -35,11 +35,18 @@ class ThreadTimes:
 
     def seconds(self) -> float:
         """0 where nobody can tell."""
+        return sum(self._read())
+
+    def waited(self) -> float:
+        """Of these, those without a processor."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[float, float]:
         try:
             ran, waited, *_ = os.pread(self._file, 64, 0).split()
         except (OSError, ValueError):
-            return 0.0
-        return (int(ran) + int(waited)) / 1e9
+            return 0.0, 0.0
+        return int(ran) / 1e9, int(waited) / 1e9
 
     def close(self) -> None:
         if self._file >= 0:

@@ -20,10 +20,6 @@ class Lead:
     __slots__ = ("_ahead_for", "frames")
 
     def __init__(self) -> None:
-        self.frames = 0
-        self._ahead_for = 0
-
-    def restart(self) -> None:
         self.frames = self._ahead_for = 0
 
     @property
