@@ -10,7 +10,7 @@ found it finds.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -29,6 +29,10 @@ EARLIER_FRAMES = 2
 """What the detector is given of the time before the first frame that may hold a key."""
 AWAKE_FRAMES = 4
 """How long it stays awake after the last such frame."""
+KEPT_ROUNDS = 4
+"""Of those that were judged, for the frames of a stream that does not come evenly."""
+MOST_ROUNDS = 50
+"""For which one stays awake of whom nothing comes."""
 
 
 class ToneEar:
@@ -39,42 +43,58 @@ class ToneEar:
         self._tell = tell
         self._detector: DtmfDetector | None = None
         self._awake = 0
-        self._earlier: deque[bytes] = deque(maxlen=EARLIER_FRAMES)
+
+    @property
+    def awake(self) -> bool:
+        return self._detector is not None
+
+    def wake(self, earlier: Iterable[bytes]) -> None:
+        """The next frame may hold a key; ``earlier`` are the ones before it."""
+        if self._detector is None:
+            self._detector = DtmfDetector(self._sample_rate)
+            for frame in earlier:
+                self._detector.process(frame)
 
     def hear(self, frame: bytes, suspect: bool) -> None:
-        """``suspect``: the frame may hold a key."""
-        if suspect:
-            self._awake = AWAKE_FRAMES
-        elif not self._awake:
-            self._earlier.append(frame)
-            return
+        """``suspect``: the frame may hold a key. Who sleeps hears nothing."""
         detector = self._detector
         if detector is None:
-            detector = self._detector = DtmfDetector(self._sample_rate)
-            for earlier in self._earlier:
-                detector.process(earlier)
+            return
+        if suspect:
+            self._awake = AWAKE_FRAMES
         key = detector.process(frame)
         if not detector.busy:
             self._awake -= 1
         if not self._awake:
             self._detector = None
-            self._earlier.clear()
         if key is not None:
             self._tell(key)
 
 
+Noted = tuple[ToneEar, bytes]
+
+
 class ToneWatch:
-    """Gathers what ``note`` brings until ``judge`` asks for all of it, in its order."""
+    """Gathers what is noted until ``judge`` asks for all of it, in its order."""
 
     def __init__(self) -> None:
-        self._noted: dict[int, list[tuple[ToneEar, bytes]]] = {}
+        self._noted: dict[int, list[Noted]] = {}
+        self._before: dict[int, deque[list[Noted]]] = {}
+        """What was judged last, for an ear that wakes."""
+        self._awake: dict[ToneEar, int] = {}
+        """Rounds since each was heard."""
         self._judged_at = 0.0
 
     def note(self, ear: ToneEar, frame: bytes) -> None:
-        noted = self._noted.get(len(frame))
+        self.notes(len(frame))((ear, frame))
+
+    def notes(self, size: int) -> Callable[[Noted], None]:
+        """As ``note``, for frames of ``size`` bytes; good for as long as the watch is."""
+        noted = self._noted.get(size)
         if noted is None:
-            noted = self._noted[len(frame)] = []
-        noted.append((ear, frame))
+            noted = self._noted[size] = []
+            self._before[size] = deque(maxlen=KEPT_ROUNDS)
+        return noted.append
 
     def tick(self, now: float) -> None:
         """``judge`` when it is time."""
@@ -83,12 +103,36 @@ class ToneWatch:
             self.judge()
 
     def judge(self) -> None:
-        """Let every ear hear what was noted for it."""
-        noted_by_size, self._noted = self._noted, {}
-        for noted in noted_by_size.values():
-            verdicts = suspects([frame for _, frame in noted])
-            for (ear, frame), suspect in zip(noted, verdicts, strict=True):
-                ear.hear(frame, suspect)
+        """Let every ear that is awake, or has to be, hear what was noted for it."""
+        for size, noted in list(self._noted.items()):
+            before = self._before[size]
+            round_ = [each for each in noted if len(each[1]) == size]
+            noted.clear()
+            if round_:
+                self._hear(round_, suspects([frame for _, frame in round_]), before)
+                before.append(round_)
+            elif before:
+                before.popleft()
+
+    def _hear(
+        self, noted: list[Noted], verdicts: list[bool], before: Iterable[list[Noted]]
+    ) -> None:
+        suspected = {ear for (ear, _), suspect in zip(noted, verdicts, strict=True) if suspect}
+        if not suspected and not self._awake:
+            return
+        awake = {ear: rounds + 1 for ear, rounds in self._awake.items() if rounds < MOST_ROUNDS}
+        for index, (ear, frame) in enumerate(noted):
+            if ear in awake or ear in suspected:
+                if verdicts[index] and not ear.awake:
+                    ear.wake(_earlier(ear, (*before, noted[:index])))
+                ear.hear(frame, verdicts[index])
+                awake[ear] = 0
+        self._awake = {ear: rounds for ear, rounds in awake.items() if ear.awake}
+
+
+def _earlier(ear: ToneEar, rounds: Iterable[list[Noted]]) -> list[bytes]:
+    """The last frames of ``ear``."""
+    return [frame for noted in rounds for its, frame in noted if its is ear][-EARLIER_FRAMES:]
 
 
 def suspects(frames: list[bytes]) -> list[bool]:

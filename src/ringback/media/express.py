@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable
 
 from ringback.audio.codec import Codec
+from ringback.audio.tone_watch import Noted, ToneEar
 from ringback.media.latch import Address
 from ringback.media.pacer import off_the_clock
 from ringback.rtp.packet import HEADER, HEADER_SIZE, PLAIN_HEADER
@@ -43,8 +44,10 @@ class Inlet:
         "address",
         "arrivals",
         "decode",
+        "ear",
         "head",
         "hear",
+        "note",
         "otherwise",
         "pace",
         "remember",
@@ -53,7 +56,6 @@ class Inlet:
         "ssrc",
         "timestamp",
         "units",
-        "watch",
     )
 
     def __init__(self) -> None:
@@ -66,7 +68,8 @@ class Inlet:
         self.decode: Callable[[bytes], bytes] = bytes
         self.remember: Callable[[bytes], None] = _forget
         self.hear: Callable[[bytes], None] = _forget
-        self.watch: Callable[[bytes], None] | None = None
+        self.ear: ToneEar | None = None
+        self.note: Callable[[Noted], None] = _forget
 
     def on_rtp(self, data: bytes, address: Address, now: float) -> None:
         if len(data) == self.size:
@@ -89,8 +92,9 @@ class Inlet:
                 pace = self.pace
                 pace.slot.heard[pace.index] = now
                 self.remember(pcm)
-                if self.watch is not None:
-                    self.watch(pcm)
+                ear = self.ear
+                if ear is not None:
+                    self.note((ear, pcm))
                 try:
                     self.hear(pcm)
                 except Exception:
@@ -179,5 +183,5 @@ def _nowhere(data: bytes, address: Address, now: float) -> None:
     pass
 
 
-def _forget(pcm: bytes) -> None:
+def _forget(what: object) -> None:
     pass

@@ -13,7 +13,7 @@ from math import inf
 from ringback.audio import codec as codecs
 from ringback.audio.codec import Codec
 from ringback.audio.dtmf_detector import TonePress
-from ringback.audio.tone_watch import ToneEar, ToneWatch, suspects
+from ringback.audio.tone_watch import ToneEar, ToneWatch
 from ringback.core.errors import InvalidRequest
 from ringback.media.express import Inlet, Outlet
 from ringback.media.latch import Address, SourceLatch, Verdict
@@ -108,7 +108,8 @@ class RtpSession:
         self._on_dtmf = on_dtmf
         self._audio: NegotiatedAudio | None = None
         self._encoder: Codec | None = None
-        self._tone_watch = tones
+        self._tone_watch = tones or ToneWatch()
+        self._listens_alone = tones is None
         self._ear: ToneEar | None = None
         self._silence = b""
         self._listener: Callable[[bytes | None], None] | None = None
@@ -218,7 +219,8 @@ class RtpSession:
             inlet.head = PLAIN_HEADER << 8 | second & 0x7F
             inlet.address, inlet.ssrc, inlet.sequence = address, ssrc, sequence + 1 & 0xFFFF
             inlet.hear = self._straight_ear or self._listener or self._hand_on
-            inlet.watch = self._note_tones if self._listens else None
+            inlet.ear = self._tone_ear() if self._listens else None
+            inlet.note = self._tone_watch.notes(len(self._silence))
             self.receiver.open_inlet(inlet, payload, timestamp, now)
         return True
 
@@ -354,21 +356,17 @@ class RtpSession:
             self._listen(frame)
         return frame
 
-    def _note_tones(self, frame: bytes) -> None:
-        if self._ear is None or self._tone_watch is None:
-            self._listen(frame)
-        else:
-            self._tone_watch.note(self._ear, frame)
-
     def _listen(self, frame: bytes | None) -> None:
+        self._tone_watch.note(self._tone_ear(), frame or self._silence)
+        if self._listens_alone:
+            self._tone_watch.judge()
+
+    def _tone_ear(self) -> ToneEar:
         ear = self._ear
         if ear is None:
             ear = self._ear = ToneEar(self._sample_rate, self._tone_heard)
             self._silence = bytes(self._sample_rate * FRAME_MS // 1000 * 2)
-        if self._tone_watch is not None:
-            self._tone_watch.note(ear, frame or self._silence)
-        else:
-            ear.hear(frame or self._silence, suspects([frame])[0] if frame else False)
+        return ear
 
     def _tone_heard(self, key: TonePress) -> None:
         if self.on_inband is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import subprocess
+import weakref
 
 import numpy as np
 import pytest
@@ -263,3 +264,63 @@ def test_music_is_no_keys() -> None:
 def test_rates_without_whole_windows_are_refused(rate: int) -> None:
     with pytest.raises(ValueError, match="Hz"):
         DtmfDetector(rate)
+
+
+# ---- many streams, one watch ----------------------------------------------------------------
+
+
+def frames_of(*parts: np.ndarray) -> list[bytes]:
+    wave = np.concatenate(parts)
+    pcm = np.clip(np.rint(wave), -32768, 32767).astype(np.int16).tobytes()
+    return [pcm[n : n + 320] for n in range(0, len(pcm) - 319, 320)]
+
+
+@pytest.mark.requirement("media.dtmf-inband")
+def test_streams_that_come_unevenly_are_told_apart() -> None:
+    presses: list[list[TonePress]] = [[], [], []]
+    tone_watch = ToneWatch()
+    ears = [ToneEar(8000, each.append) for each in presses]
+    streams = [
+        frames_of(gap(113), tone("1", 60), gap(300)),
+        frames_of(gap(40), tone("9", 90), gap(300)),
+        frames_of(gap(500)),
+    ]
+    # The first one's frames come in pairs every other round, the second's one in each.
+    for number in range(20):
+        if number % 2:
+            for frame in streams[0][number - 1 : number + 1]:
+                tone_watch.note(ears[0], frame)
+        for ear, stream in zip(ears[1:], streams[1:], strict=True):
+            tone_watch.note(ear, stream[number])
+        tone_watch.judge()
+    assert [keys(each) for each in presses] == ["1", "9", ""]
+    assert presses[0][0].duration_ms == pytest.approx(60, abs=10)
+
+
+def test_an_ear_that_hears_nothing_more_is_forgotten() -> None:
+    tone_watch = ToneWatch()
+    ear = ToneEar(8000, lambda press: None)
+    gone = weakref.ref(ear)
+    for frame in frames_of(gap(40), tone("5", 100)):
+        tone_watch.note(ear, frame)
+        tone_watch.judge()
+    assert ear.awake
+    del ear
+    other = ToneEar(8000, lambda press: None)
+    for frame in frames_of(gap(1200), tone("1", 40), gap(60)):
+        tone_watch.note(other, frame)
+        tone_watch.judge()
+    assert gone() is None
+
+
+def test_a_frame_of_another_length_spoils_nobodys_round() -> None:
+    presses: list[TonePress] = []
+    tone_watch, ear = ToneWatch(), ToneEar(8000, presses.append)
+    note = tone_watch.notes(320)
+    note((ToneEar(8000, presses.append), b"\0" * 318))
+    tone_watch.judge()
+    for frame in frames_of(gap(20), tone("5", 100), gap(100)):
+        note((ear, frame))
+        note((ToneEar(8000, presses.append), b"\0" * 322))
+        tone_watch.judge()
+    assert keys(presses) == "5"
