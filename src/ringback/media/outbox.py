@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
-Post = tuple[Callable[..., object], object, object]
+Post = tuple[Callable[..., object], object, object, Callable[[], None]]
 
 
 class Outbox:
@@ -19,17 +19,27 @@ class Outbox:
     def __init__(self) -> None:
         self._posts: list[Post] = []
 
-    def post(self, send: Callable[..., object], first: object, second: object) -> None:
-        """Call ``send(first, second)``, which must not raise, when this round is over."""
+    def post(
+        self,
+        send: Callable[..., object],
+        first: object,
+        second: object,
+        refused: Callable[[], None],
+    ) -> None:
+        """Call ``send(first, second)`` when this round is over, and ``refused()`` if it raises
+        ``OSError``; neither may raise anything else."""
         if not self._posts:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._posts.append((send, first, second))
+        self._posts.append((send, first, second, refused))
 
     def flush(self) -> None:
         """Send everything now."""
         posts, self._posts = self._posts, []
-        for send, first, second in posts:
-            send(first, second)
+        for send, first, second, refused in posts:
+            try:
+                send(first, second)
+            except OSError:
+                refused()
 
 
 _OUTBOXES: WeakKeyDictionary[asyncio.AbstractEventLoop, Outbox] = WeakKeyDictionary()

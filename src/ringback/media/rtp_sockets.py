@@ -43,12 +43,13 @@ lose the call's own among them."""
 class _Port:
     """One socket: whom its datagrams go to, and the last round in which there was one."""
 
-    __slots__ = ("counters", "failed", "now", "receive", "round", "socket")
+    __slots__ = ("counters", "failed", "now", "receive", "recvfrom", "round", "socket")
 
     def __init__(
         self, sock: socket.socket, receive: Receive, clock: Clock, counters: MediaCounters
     ) -> None:
         self.socket = sock
+        self.recvfrom = sock.recvfrom
         self.receive = receive
         self.now = clock.monotonic
         self.counters = counters
@@ -123,7 +124,7 @@ class DatagramPoller:
     def _receive(self, port: _Port) -> bool:
         """Take one datagram; whether there was one."""
         try:
-            data, address = port.socket.recvfrom(MAX_DATAGRAM)
+            data, address = port.recvfrom(MAX_DATAGRAM)
         except BlockingIOError:
             return False
         except OSError:
@@ -141,6 +142,7 @@ class RtpEndpoint:
 
     def __init__(self, sockets: RtpSockets, clock: Clock, counters: MediaCounters) -> None:
         self._sockets = sockets
+        self._sendto = sockets.rtp.sendto
         self._clock = clock
         self._counters = counters
         self._poller: DatagramPoller | None = None
@@ -163,22 +165,22 @@ class RtpEndpoint:
             self._ports[0].receive = receive
 
     def send_rtp(self, data: bytes, address: Address) -> None:
-        if self._outbox is not None:
-            self._outbox.flush()
-        self._send_rtp(data, address)
-
-    def post_rtp(self, data: bytes, address: Address) -> None:
-        """``send_rtp`` at the end of this round of the event loop."""
-        if self._outbox is not None:
-            self._outbox.post(self._send_rtp, data, address)
-
-    def _send_rtp(self, data: bytes, address: Address) -> None:
         if self._closed:
             return
+        if self._outbox is not None:
+            self._outbox.flush()
         try:
             self._sockets.rtp.sendto(data, address)
         except OSError:
-            self._counters.send_failed += 1
+            self._refused()
+
+    def post_rtp(self, data: bytes, address: Address) -> None:
+        """``send_rtp`` at the end of this round of the event loop."""
+        if self._outbox is not None and not self._closed:
+            self._outbox.post(self._sendto, data, address, self._refused)
+
+    def _refused(self) -> None:
+        self._counters.send_failed += 1
 
     def send_rtcp(self, data: bytes, address: Address) -> None:
         if self._closed:
@@ -186,7 +188,7 @@ class RtpEndpoint:
         try:
             self._sockets.rtcp.sendto(data, address)
         except OSError:
-            self._counters.send_failed += 1
+            self._refused()
 
     def close(self) -> None:
         """Nothing is received or sent after that. Twice is once."""

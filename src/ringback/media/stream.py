@@ -283,7 +283,7 @@ class CallStream(WSListener):
             elapsed_ms, sample_rate = begun
             self.send_json(messages.audio_message(audio, sample_rate, elapsed_ms))
         else:
-            self._outbox.post(transport.send, BINARY, audio)
+            self._outbox.post(transport.send, BINARY, audio, _gone)
 
     def on_dtmf(self, digit: str, duration_ms: int) -> None:
         self.send_json({"type": "dtmf", "digit": digit, "duration_ms": duration_ms})
@@ -307,3 +307,7 @@ class CallStream(WSListener):
         else:
             self._outbox.flush()
             self._transport.send(WSMsgType.TEXT, text)
+
+
+def _gone() -> None:
+    """The connection broke: its end tells."""

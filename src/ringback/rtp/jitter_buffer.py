@@ -195,10 +195,12 @@ class JitterBuffer:
         count = len(arrivals) - 1
         self.counters.received += count
         self.counters.played += count
-        time, rate, observe = self._newest_time, self._rate, self._estimator.observe
-        for arrival in arrivals[1:]:
-            time += samples
-            observe(arrival - time / rate, arrival)
+        begin, step = self._newest_time / self._rate, samples / self._rate
+        followers = enumerate(arrivals[1:], 1)
+        self._estimator.observe_run(
+            [arrival - begin - number * step for number, arrival in followers], arrivals[-1]
+        )
+        time = self._newest_time + count * samples
         self._newest_time = time
         self._newest_sequence = self._newest_sequence + count & 0xFFFF
         self._newest_timestamp = self._newest_timestamp + count * samples & 0xFFFFFFFF

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 WINDOW = 400
 """Packets that the estimate looks back on: 8 s of 20 ms packets."""
 
@@ -59,14 +61,8 @@ class DelayEstimator:
 
     def observe(self, transit: float, now: float) -> None:
         """A packet came with this transit."""
-        if now - self._base_period > BASE_SECONDS:
-            self._base_previous = self._base_now
-            self._base_now = transit
-            self._base_period = now
-        elif transit < self._base_now:
-            self._base_now = transit
-        self.base = base = min(self._base_now, self._base_previous)
-        delay = min(int((transit - base) / self._frame + _ROUNDING), self._max - 1)
+        self._note_base(transit, now)
+        delay = min(int((transit - self.base) / self._frame + _ROUNDING), self._max - 1)
         at = self._count % WINDOW
         if self._count >= WINDOW:
             self._counts[self._delays[at]] -= 1
@@ -75,6 +71,38 @@ class DelayEstimator:
         self._count += 1
         if delay >= self.target_frames or self._count % _RECOMPUTE_EVERY == 0:
             self._recompute()
+
+    def observe_run(self, transits: Sequence[float], now: float) -> None:
+        """As ``observe`` for packets in a row, the last of which came ``now``; the smallest transit
+        of the run is that of all of it."""
+        count, at = len(transits), self._count % WINDOW
+        if self._count < WINDOW or at + count > WINDOW:
+            for transit in transits:
+                self.observe(transit, now)
+            return
+        self._note_base(min(transits), now)
+        base, frame, most = self.base, self._frame, self._max - 1
+        delays = [int((transit - base) / frame + _ROUNDING) for transit in transits]
+        self._count += count
+        before = list(self._delays[at : at + count])
+        if delays == before:
+            return
+        counts = self._counts
+        for place, (delay, earlier) in enumerate(zip(delays, before, strict=True), at):
+            delay = min(delay, most)
+            counts[earlier] -= 1
+            counts[delay] += 1
+            self._delays[place] = delay
+        self._recompute()
+
+    def _note_base(self, transit: float, now: float) -> None:
+        if now - self._base_period > BASE_SECONDS:
+            self._base_previous = self._base_now
+            self._base_now = transit
+            self._base_period = now
+        elif transit < self._base_now:
+            self._base_now = transit
+        self.base = min(self._base_now, self._base_previous)
 
     def _recompute(self) -> None:
         may_be_later = int(min(self._count, WINDOW) * (1 - COVERED))

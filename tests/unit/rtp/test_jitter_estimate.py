@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from ringback.rtp.jitter_estimate import BASE_SECONDS, WINDOW, DelayEstimator
@@ -56,3 +58,23 @@ def test_wanted_is_never_more_than_may_be_held(max_frames: int) -> None:
     wild = estimator(*[0.0, 60.0] * 20, max_frames=max_frames)
     assert wild.target_frames == max_frames
     assert wild.target_delay == pytest.approx((max_frames - 1) * 0.020)
+
+
+@pytest.mark.parametrize("spread", [0.001, 0.03, 0.2, 2.0])
+@pytest.mark.parametrize("run", [1, 7, 25, 90])
+def test_packets_told_together_ask_for_what_they_ask_for_one_by_one(
+    spread: float, run: int
+) -> None:
+    numbers = Random(f"{spread} {run}")
+    # The first is the fastest of all, so that both know the base at once.
+    delays = [0.0] + [numbers.random() ** 4 * spread for _ in range(3 * WINDOW - 1)]
+    single, together = DelayEstimator(0.020, 2, 25), DelayEstimator(0.020, 2, 25)
+    for start in range(0, len(delays), run):
+        part = delays[start : start + run]
+        for index, delay in enumerate(part, start):
+            single.observe(7.0 + delay, index * 1e-4)
+        together.observe_run([7.0 + delay for delay in part], (start + len(part) - 1) * 1e-4)
+        single._recompute()
+        assert together.base == single.base
+        if start >= WINDOW:
+            assert together.target_frames == single.target_frames
