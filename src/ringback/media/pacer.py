@@ -29,6 +29,11 @@ TIMER_SLACK_SECONDS = 0.001
 """uvloop's timers have whole milliseconds: a slot due sooner than this is run now, not spun for."""
 STEADY_SECONDS = 0.03
 """After that much silence a stream is not steady any more."""
+IN_TIME_SECONDS = 0.005
+"""A clock that is no later than that is in time."""
+MAX_LAG = 0.2
+LAG_DECAY = 0.1
+"""Of the time that passes: how fast a lag is forgotten."""
 DOZE_FRAMES = 25
 """The longest that a session is left alone."""
 ROOM = 64
@@ -37,6 +42,7 @@ MAX_CATCH_UP_FRAMES = 3
 """After a stall this many frames are made up for in one go; the rest is skipped and counted."""
 
 _SLOT_SECONDS = FRAME_SECONDS / SLOTS
+_NEVER = (1 << 63) - 1
 
 Tick = Callable[[float, int], None]
 """``tick(now, unseen)``: play one frame; ``unseen`` frames before it were not ticked, because the
@@ -57,7 +63,19 @@ class Subscription:
 
     def doze(self, dozes: bool) -> None:
         """Whether this session is left alone while it is on time in both directions."""
-        self.slot.awake[self.index] = not dozes
+        self.slot.wakes[self.index] = _NEVER if dozes else 0
+
+    def doze_for(self, frames: int) -> None:
+        """As ``doze``, for at most so many frames."""
+        self.slot.wakes[self.index] = self.slot.frame + frames
+
+    @property
+    def dozes(self) -> bool:
+        return self.slot.wakes[self.index] > self.slot.frame
+
+    def heard_by(self, now: float) -> float:
+        """Who was heard no later than that is not on time any more."""
+        return now - STEADY_SECONDS - self.slot.lag
 
     @property
     def unseen(self) -> int:
@@ -75,30 +93,34 @@ class Slot:
     """Sessions that are ticked together.
 
     What decides whether one has to be ticked at all lies in columns, one row a session, so that the
-    question costs one look at all of them: ``awake`` (1: at every frame), ``owed`` (frames that are
-    due to its person, one more with every frame) and ``heard`` (when its person was heard last).
+    question costs one look at all of them: ``wakes`` (the frame to wake at), ``owed`` (frames that
+    are due to its person, one more with every frame) and ``heard`` (when it was heard last).
     A dozing session is ticked when something is owed, when nothing was heard for a while, and now
-    and then.
+    and then. ``lag``: for how much longer (seconds) either is put up with, because the process is
+    late itself and what did not come waits to be read. To see to every session just then would
+    make it later still.
     """
 
     __slots__ = (
-        "_awake",
         "_heard",
         "_owed",
-        "awake",
+        "_wakes",
         "frame",
         "heard",
+        "lag",
         "members",
         "offset",
         "owed",
         "seen",
+        "wakes",
     )
 
     def __init__(self, offset: float = 0.0, room: int = ROOM) -> None:
         self.offset = offset
         self.members: list[Subscription] = []
         self.frame = 0
-        self.awake = array("b")
+        self.lag = 0.0
+        self.wakes = array("q")
         self.owed = array("q")
         self.heard = array("d")
         self.seen = array("q")
@@ -106,19 +128,19 @@ class Slot:
         self._make_room(room)
 
     def _make_room(self, room: int) -> None:
-        self.awake = self.awake + array("b", bytes(room))
+        self.wakes = self.wakes + array("q", bytes(8 * room))
         self.owed = self.owed + array("q", bytes(8 * room))
         self.heard = self.heard + array("d", bytes(8 * room))
         self.seen = self.seen + array("q", bytes(8 * room))
-        self._awake = np.frombuffer(self.awake, np.int8)
+        self._wakes = np.frombuffer(self.wakes, np.int64)
         self._owed = np.frombuffer(self.owed, np.int64)
         self._heard = np.frombuffer(self.heard, np.float64)
 
     def add(self, tick: Tick) -> Subscription:
         index = len(self.members)
-        if index == len(self.awake):
+        if index == len(self.wakes):
             self._make_room(max(ROOM, index))
-        self.awake[index] = 1
+        self.wakes[index] = 0
         self.owed[index] = 0
         self.heard[index] = 0.0
         self.seen[index] = self.frame
@@ -131,7 +153,7 @@ class Slot:
         index, last = subscription.index, self.members.pop()
         passed = self.frame - self.seen[index]
         if last is not subscription:
-            for column in (self.awake, self.owed, self.seen):
+            for column in (self.wakes, self.owed, self.seen):
                 column[index] = column[last.index]
             self.heard[index] = self.heard[last.index]
             last.index = index
@@ -148,8 +170,10 @@ class Slot:
         count = len(self.members)
         owed = self._owed[:count]
         owed += frames
-        due = (owed > 0) | (self._heard[:count] < now - STEADY_SECONDS)
-        due |= self._awake[:count] != 0
+        patience = int(self.lag / FRAME_SECONDS)
+        due = owed > patience
+        due |= self._heard[:count] < now - STEADY_SECONDS - self.lag
+        due |= self._wakes[:count] <= self.frame - patience
         due[self.frame % DOZE_FRAMES :: DOZE_FRAMES] = True
         members, seen, frame = self.members, self.seen, self.frame
         ticked = [members[index] for index in due.nonzero()[0].tolist()]
@@ -216,6 +240,7 @@ class Pacer:
     def __init__(self, origin: float) -> None:
         self._origin = origin
         self._slots = [Slot(index * _SLOT_SECONDS) for index in range(SLOTS)]
+        self._lag = 0.0
         self.counters = PacerCounters()
 
     def __len__(self) -> int:
@@ -250,7 +275,11 @@ class Pacer:
         return self._origin + slot.offset + (slot.frame + 1) * FRAME_SECONDS
 
     def _run(self, slot: Slot, now: float) -> None:
-        behind = int((now - self._due(slot)) / FRAME_SECONDS)
+        late = now - self._due(slot)
+        slot.lag = self._lag = min(
+            MAX_LAG, max(late - IN_TIME_SECONDS, self._lag - LAG_DECAY * _SLOT_SECONDS, 0.0)
+        )
+        behind = int(late / FRAME_SECONDS)
         if behind:
             self.counters.overruns += 1
         give_up = max(0, behind - MAX_CATCH_UP_FRAMES)

@@ -18,7 +18,7 @@ from ringback.core.errors import InvalidRequest
 from ringback.media.express import Inlet, Outlet
 from ringback.media.latch import Address, SourceLatch, Verdict
 from ringback.media.metrics import MediaCounters
-from ringback.media.pacer import DOZE_FRAMES, STEADY_SECONDS
+from ringback.media.pacer import DOZE_FRAMES
 from ringback.media.plane import FRAME_MS, NegotiatedAudio
 from ringback.media.rtcp_side import RtcpSide, Send
 from ringback.media.rtp_receiver import RtpReceiver
@@ -326,12 +326,13 @@ class RtpSession:
         """``frames`` of 20 ms have passed: instead of ``read``, where frames are handed over."""
         self._ticks += frames
         inlet = self.inlet
-        if inlet.open and self._ticks < DOZE_FRAMES and inlet.heard_at >= now - STEADY_SECONDS:
+        heard_by = inlet.pace.heard_by(now)
+        if inlet.open and self._ticks < DOZE_FRAMES and inlet.heard_at >= heard_by:
             return
         self.settle()
         if self._is_clock_late(now):
             self._patient_until = now + PATIENCE_SECONDS
-        if inlet.open and (now - inlet.arrivals[-1] > STEADY_SECONDS or self.receiver.lead.ahead):
+        if inlet.open and (inlet.heard_at < heard_by or self.receiver.lead.ahead):
             self._shut()
         event = self.receiver.poll_dtmf(now)
         if event is not None:

@@ -39,6 +39,8 @@ MOST_AT_ONCE = 10
 """Frames that such an agent brings in a slot; of one that brings more everything is kept."""
 MOST_STANDING = 50
 """Frames that may wait for a stall of ours; with more an agent speaks ahead."""
+UNFED_FRAMES = 2
+"""Who has brought nothing for so long is waited for no more: the clock takes what waits."""
 EXCUSED_FRAMES = 10
 """After a clock that was late: what came meanwhile is still being read."""
 STANDING_FRAMES = 25
@@ -92,7 +94,7 @@ class StraightLine:
         self._ticked_at = float("-inf")
         self._left = 0
         """Slots owed after the last tick."""
-        self._queue = _Standing()
+        self._queue = _Standing(pace.slot.frame)
         pace.slot.owed[pace.index] = -ahead
         pace.doze(False)
         leg.hand_over(self._person_said, self._straight_ear())
@@ -123,9 +125,9 @@ class StraightLine:
             self._pass_time(self._owed - MOST_LATE)
         waiting = self._port is not None and self._port.queued > 0
         if self._port is not None and (waiting or self._speaking):
-            self._leave_out(self._port, 1 + unseen, clock_was_late)
+            self._leave_out(self._port, clock_was_late)
         if waiting:
-            self._agent_said()
+            self._say_what_waits()
         if self._owed > 0 and not (clock_was_late and self._speaking):
             self._fill_slots()
         self._left = self._owed
@@ -164,20 +166,35 @@ class StraightLine:
                 self._tape.heard(None)
 
     def _agent_said(self) -> None:
-        if not self.talking or self._port is None:
+        """While it goes on, what waits goes out as something comes, and nobody has to look."""
+        if self._port is None or not self.talking:
             return
-        while self._owed > -MOST_EARLY:
+        self._say_what_waits()
+        if not self._port.queued:
+            return
+        self._queue.observe(self._frames_waiting(self._port), self._pace.slot.frame)
+        if self._inlet.open:
+            self._pace.doze_for(UNFED_FRAMES)
+        else:
+            self._pace.doze(False)
+
+    def _say_what_waits(self) -> None:
+        while self.talking and self._port is not None and self._owed > -MOST_EARLY:
             frame = self._port.take_whole()
             if frame is None:
                 return
             self._speaking = True
             self._send(frame)
-        self._pace.doze(False)
 
-    def _leave_out(self, port: BridgePort, ticks: int, clock_was_late: bool) -> None:
-        queued = -(-port.queued // len(self._silence))
-        standing = self._queue.observe(queued, ticks, clock_was_late)
-        for _ in range(standing):
+    def _frames_waiting(self, port: BridgePort) -> int:
+        return -(-port.queued // len(self._silence))
+
+    def _leave_out(self, port: BridgePort, clock_was_late: bool) -> None:
+        frame = self._pace.slot.frame
+        if clock_was_late:
+            self._queue.excuse(frame)
+        self._queue.observe(self._frames_waiting(port), frame)
+        for _ in range(self._queue.standing(frame)):
             port.discard()
 
     def _say_now(self, frame: bytes) -> bool:
@@ -214,36 +231,42 @@ class StraightLine:
 
 
 class _Standing:
-    """What stands in the queue of an agent that speaks in real time."""
+    """What stands in the queue of an agent that speaks in real time. ``frame`` is the clock's."""
 
-    __slots__ = ("_before", "_excused", "_in_time", "_least", "_waited")
+    __slots__ = ("_at", "_before", "_excused_until", "_in_time", "_least", "_since")
 
-    def __init__(self) -> None:
+    def __init__(self, frame: int) -> None:
+        self._at = self._since = frame
+        self._excused_until = frame
+        """Until then what an agent brings at once may be our own fault."""
         self._in_time = 0
         """Frames of the clock without anything waiting, since the agent last spoke ahead."""
         self._before = 0
-        self._excused = 0
-        """Frames of the clock in which what an agent brings at once may be our own fault."""
-        self._waited = 0
-        self._least = MOST_STANDING
+        self._least = 0
+        """Of what waited ``_since`` then."""
 
-    def observe(self, queued: int, ticks: int, clock_was_late: bool) -> int:
-        """``queued`` frames wait after ``ticks`` of the clock: how many of them are to be left
-        out."""
-        self._excused = EXCUSED_FRAMES if clock_was_late else max(0, self._excused - ticks)
-        ahead = queued - self._before > MOST_AT_ONCE * ticks and not self._excused
-        self._before = queued
+    def excuse(self, frame: int) -> None:
+        """The clock was late: what came meanwhile is still being read."""
+        self._excused_until = frame + EXCUSED_FRAMES
+
+    def observe(self, queued: int, frame: int) -> None:
+        """``queued`` frames wait. To be told whenever that is the least in a while."""
+        passed, before = frame - self._at, self._before
+        self._at, self._before = frame, queued
+        ahead = queued - before > MOST_AT_ONCE * max(1, passed) and frame >= self._excused_until
         if ahead or queued > MOST_STANDING:
             self._in_time = 0
-        if not queued:
-            self._in_time += ticks
-        if not queued or self._in_time < LIVE_FRAMES:
-            self._waited, self._least = 0, MOST_STANDING
-            return 0
-        self._waited += ticks
+        if not queued and not before:
+            self._in_time += passed
+        if not queued or not before or self._in_time < LIVE_FRAMES:
+            self._since, self._least = frame, queued
         self._least = min(self._least, queued)
-        if self._waited < STANDING_FRAMES:
+
+    def standing(self, frame: int) -> int:
+        """How many of the frames are to be left out."""
+        if frame - self._since < STANDING_FRAMES:
             return 0
-        standing, self._waited, self._least = self._least, 0, MOST_STANDING
+        standing = self._least
         self._before -= standing
+        self._since, self._least = frame, self._before
         return standing

@@ -125,7 +125,7 @@ class Call:
 
     @property
     def dozes(self) -> bool:
-        return self.rtp.inlet.open and not self.pace.slot.awake[self.pace.index]
+        return self.rtp.inlet.open and self.pace.dozes
 
 
 def failed(subscription: Subscription) -> None:
