@@ -51,7 +51,7 @@ from ringback.media.pacer import PacerCounters
 from ringback.media.plane import MediaPlane
 from ringback.media.quality_metrics import QualityMetrics
 from ringback.media.worker import spawn
-from ringback.media.worker_messages import Configure
+from ringback.media.worker_messages import Configure, Figures
 from ringback.media.worker_plane import WorkerPlane
 from ringback.media_process import build_media
 from ringback.net.public_address import PublicAddress
@@ -118,10 +118,12 @@ def local_plane(foundation: Foundation, exits: AsyncExitStack) -> MediaPlane:
     observe = QualityMetrics(metrics).observe
     media = build_media(foundation.settings.rtp_ports, foundation.clock, observe)
     exits.push_async_callback(media.voices.stop)
+    clock = media.pacer.counters
+    foundation.load.follow_audio(lambda: (clock.slots, clock.late))
     _show_media(
         metrics,
         media.plane,
-        lambda: media.pacer.counters,
+        lambda: clock,
         lambda: media.ports.counters.in_use,
     )
     return media.plane
@@ -139,8 +141,13 @@ def worker_plane(foundation: Foundation, exits: AsyncExitStack, count: int) -> M
     plane = WorkerPlane(
         configurations, spawn, check_voice=voices.check, observe=QualityMetrics(metrics).observe
     )
-    load = foundation.load
-    plane.on_figures(lambda name, figures: load.account(name, figures.cpu, figures.waiting))
+
+    def account(name: str, figures: Figures) -> None:
+        clock = figures.pacer
+        load = foundation.load
+        load.account(name, figures.cpu, figures.waiting, clock.slots, clock.late)
+
+    plane.on_figures(account)
     _show_media(metrics, plane, plane.pacer_counters, plane.ports_in_use)
     show_counters(
         metrics, "media_workers", "Processes that carry audio.", lambda: asdict(plane.workers)

@@ -12,6 +12,7 @@ import uvloop
 from ringback.app import Foundation, PhoneStack, build
 from ringback.audio import codec
 from ringback.core.clock import SystemClock
+from ringback.core.load import AudioSlots, LoadMeter, Sample
 from ringback.media.plane import (
     MediaPlane,
     NegotiatedAudio,
@@ -110,5 +111,36 @@ def test_the_quality_of_a_call_is_in_its_record_the_api_and_prometheus(tmp_path:
             assert (kept["state"], kept["quality"]["mos"]) == ("ended", live["mos"])
             shown = (await lab.api.get("/metrics")).text
             assert 'ringback_call_mos_count{codec="PCMU",direction="received"} 1.0' in shown
+
+    run(main)
+
+
+@pytest.mark.requirement("node.overload")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_audio_clock_of_a_node_is_part_of_its_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    async def main() -> None:
+        ran = asyncio.Event()
+
+        def sample(meter: LoadMeter, sample: Sample) -> None:
+            if sample.audio.ran and not workers:
+                ran.set()
+
+        def account(
+            meter: LoadMeter, name: str, used: float, now: float, audio: AudioSlots
+        ) -> None:
+            if audio.ran and name == "media-1":
+                ran.set()
+
+        monkeypatch.setattr(LoadMeter, "sample", sample)
+        monkeypatch.setattr(LoadMeter, "account", account)
+        async with app_lab(tmp_path, media_workers=workers) as lab, asyncio.timeout(30):
+            leg = await lab.phone.call_in(auto_answer=True)
+            assert lab.phone.plane is not None
+            with phone_socket() as phone:
+                address = RtpAddress(*phone.getsockname())
+                lab.phone.plane.negotiate(leg.call_id, NegotiatedAudio(address, "PCMU", 0))
+                await ran.wait()
 
     run(main)

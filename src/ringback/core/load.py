@@ -5,15 +5,26 @@ the CPU time of all its threads, or, where that is more, the time that the threa
 ran or stood in the run queue. On a host of its own the two are much the same; on a shared one a
 process that gets half a processor is full at half a processor's use.
 
+Its *lateness* is the part of its audio clock's slots that came late over the last second: a
+processor that is shared may come too late for audio long before it is full.
+
 Each process is open or shut to new calls:
 
-=====  ==========================================  =====
-state  at a measurement                            next
-=====  ==========================================  =====
-open   pressure >= limit                           shut
-open   the event loop is late                      shut
-shut   pressure < ``REOPEN`` of it, and in time    open
-=====  ==========================================  =====
+=====  =======================================================  =====
+state  at a measurement                                         next
+=====  =======================================================  =====
+open   pressure >= limit                                        shut
+open   the event loop is late                                   shut
+open   lateness >= ``LATE_SHARE``, and in the second before,    shut
+       and pressure >= ``LATE_PRESSURE`` of the limit
+shut   pressure < ``REOPEN`` of the limit, the event loop in    open
+       time, and lateness < half of ``LATE_SHARE``
+shut   the same, but late, and pressure < ``REOPEN`` of         open
+       ``LATE_PRESSURE`` of the limit
+=====  =======================================================  =====
+
+So neither a hiccup of the host shuts a process, nor a host that stumbles all the time under one
+that has little to do: fewer calls would not help it.
 
 A call is refused while call control is shut, while all media processes are shut (where there are
 any), and, though all are open, where it would be one too many: a measurement knows nothing of the
@@ -34,6 +45,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 WINDOW_SECONDS = 1.0
 """What "the last second" is; nothing is judged before that much has been seen."""
@@ -45,6 +57,10 @@ LATE_SECONDS = 0.03
 """An event loop that is that late again and again loses audio, whatever the processor says."""
 LATE_SAMPLES = 4
 """Of so many samples all but one have to be late."""
+LATE_SHARE = 0.03
+"""Lateness from which on a process with enough to do takes no more calls."""
+LATE_PRESSURE = 0.5
+"""Of the limit: a process with less to do is not late for its calls."""
 SILENT_SECONDS = 5.0
 """A media process that has not told its figures for so long has no room."""
 SETUP_SECONDS = 0.012
@@ -67,6 +83,25 @@ class Shortage(StrEnum):
     """The calls that have just begun will need what is left."""
 
 
+class AudioSlots(NamedTuple):
+    """Of the audio clock of a process, since its start."""
+
+    ran: int = 0
+    late: int = 0
+    """Of these."""
+
+    def without(self, others: AudioSlots) -> AudioSlots:
+        return AudioSlots(self.ran - others.ran, self.late - others.late)
+
+    @property
+    def share(self) -> float:
+        """The late ones; 0 where none ran."""
+        return min(1.0, max(0, self.late) / self.ran) if self.ran > 0 else 0.0
+
+
+NO_SLOTS = AudioSlots()
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """This process at one moment; ``cpu`` and ``loop`` are running totals in seconds."""
@@ -81,12 +116,24 @@ class Sample:
     live: int = 0
     begun: int = 0
     """Calls since the start of the process."""
+    audio: AudioSlots = NO_SLOTS
 
     def pressure_since(self, before: Sample) -> float:
         elapsed = self.at - before.at
         if elapsed <= 0:
             return 0.0
         return max(self.cpu - before.cpu, self.loop - before.loop) / elapsed
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    share: float
+    """Of the slots of the last second."""
+    lasting: bool
+    """``LATE_SHARE`` or more in that second and in the one before."""
+
+
+IN_TIME = Lateness(0.0, lasting=False)
 
 
 class Mark:
@@ -98,22 +145,27 @@ class Mark:
         self.limit = limit
         self.shut = False
 
-    def judge(self, pressure: float, late: bool) -> None:
+    def judge(self, pressure: float, late: bool, audio: Lateness = IN_TIME) -> None:
+        """``late`` is the event loop, ``audio`` the audio clock."""
         if self.limit <= 0:
             return
-        if pressure >= self.limit or late:
+        loaded = LATE_PRESSURE * self.limit
+        if pressure >= self.limit or late or (audio.lasting and pressure >= loaded):
             self.shut = True
         elif pressure < REOPEN * self.limit:
-            self.shut = False
+            if audio.share < LATE_SHARE / 2 or pressure < REOPEN * loaded:
+                self.shut = False
 
 
 @dataclass(slots=True)
 class _Media:
     mark: Mark
     pressure: float = 0.0
+    lateness: float = 0.0
     told_at: float = 0.0
     used: float | None = None
     used_at: float = 0.0
+    audio: AudioSlots = NO_SLOTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +199,8 @@ class LoadMeter:
         self.limit = limit
         self.pressure = 0.0
         """Of this process, over the last second."""
+        self.lateness = 0.0
+        """The same."""
         self._mark = Mark(limit)
         self._samples: deque[Sample] = deque()
         self._lags: deque[float] = deque(maxlen=LATE_SAMPLES)
@@ -169,26 +223,35 @@ class LoadMeter:
             self._forecast = _unknown(samples[0])
             return
         self.pressure = sample.pressure_since(reference)
-        self._mark.judge(self.pressure, self._late())
+        self.lateness = sample.audio.without(reference.audio).share
+        audio = Lateness(self.lateness, self._audio_was_late(sample))
+        self._mark.judge(self.pressure, self._late(), audio)
         self._forecast = self._foretell(reference)
 
-    def observe(self, name: str, pressure: float, lag: float, now: float) -> None:
-        """The figures of another process that carries media, of the last second."""
+    def observe(
+        self, name: str, pressure: float, lag: float, now: float, lateness: float = 0.0
+    ) -> None:
+        """The figures of another process that carries media, of the last second; it is late when it
+        says so twice in a row."""
         media = self._media.setdefault(name, _Media(Mark(self.limit)))
-        media.pressure, media.told_at = pressure, now
-        media.mark.judge(pressure, lag >= LATE_SECONDS)
+        audio = Lateness(lateness, min(lateness, media.lateness) >= LATE_SHARE)
+        media.pressure, media.lateness, media.told_at = pressure, lateness, now
+        media.mark.judge(pressure, lag >= LATE_SECONDS, audio)
 
-    def account(self, name: str, used: float, now: float) -> None:
-        """The same by a running total, each second: for how many seconds since its start the
-        process had or wanted a processor."""
+    def account(self, name: str, used: float, now: float, audio: AudioSlots = NO_SLOTS) -> None:
+        """The same by running totals, each second: for how many seconds since its start the
+        process had or wanted a processor, and the slots of its audio clock."""
         media = self._media.setdefault(name, _Media(Mark(self.limit)))
         media.told_at = now
         before, elapsed = media.used, now - media.used_at
         if before is not None and used >= before:
             if elapsed < WINDOW_SECONDS / 2:  # we were late to hear of the one before
                 return
-            self.observe(name, (used - before) / elapsed, 0.0, now)
-        media.used, media.used_at = used, now
+            lateness = audio.without(media.audio).share
+            self.observe(name, (used - before) / elapsed, 0.0, now, lateness)
+        else:  # another process
+            media.lateness = 0.0
+        media.used, media.used_at, media.audio = used, now, audio
 
     def forget(self, name: str) -> None:
         """That process is gone."""
@@ -197,6 +260,10 @@ class LoadMeter:
     def pressures(self) -> dict[str, float]:
         """By process."""
         return {"control": self.pressure} | {n: m.pressure for n, m in self._media.items()}
+
+    def latenesses(self) -> dict[str, float]:
+        """By process; 0 for one that carries no audio."""
+        return {"control": self.lateness} | {n: m.lateness for n, m in self._media.items()}
 
     # ---- what follows -----------------------------------------------------------------------
 
@@ -235,6 +302,20 @@ class LoadMeter:
 
     def _late(self) -> bool:
         return len(self._lags) == LATE_SAMPLES and sorted(self._lags)[1] >= LATE_SECONDS
+
+    def _audio_was_late(self, sample: Sample) -> bool:
+        """Whether the audio clock was late over two seconds: whichever second of them is left out,
+        the other one is late, so that what passes within one is not taken for two."""
+        start = self._seen_at(sample.at - 2 * WINDOW_SECONDS)
+        if start is None:
+            return False
+        both = sample.audio.without(start.audio)
+        for end in self._samples:
+            begin = self._seen_at(end.at - WINDOW_SECONDS)
+            if begin is not None and begin.at >= start.at:
+                if both.without(end.audio.without(begin.audio)).share < LATE_SHARE:
+                    return False
+        return True
 
     def _seen_at(self, at: float) -> Sample | None:
         """The newest sample of that time or before."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from ringback.core.clock import Clock
-from ringback.core.load import LoadMeter, Sample, Shortage
+from ringback.core.load import AudioSlots, LoadMeter, Sample, Shortage
 from ringback.core.metrics import Metrics
 
 SAMPLE_SECONDS = 0.25
@@ -21,6 +21,8 @@ log = structlog.stdlib.get_logger(__name__)
 
 Counts = Callable[[], tuple[int, int]]
 """Live calls, and those begun since the start."""
+AudioCounts = Callable[[], tuple[int, int]]
+"""Slots that the audio clock of this process ran since the start, and how many of them late."""
 
 
 class ThreadTimes:
@@ -63,6 +65,7 @@ class LoadWatch:
         """Calls for which there was no room."""
         self._clock = clock
         self._counts: Counts = lambda: (0, 0)
+        self._audio: AudioCounts = lambda: (0, 0)
         self._times: ThreadTimes | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
@@ -70,6 +73,11 @@ class LoadWatch:
         self._told, self._told_at = 0, float("-inf")
         self._gauge = metrics.gauge(
             "load", "Share of a processor used or waited for, last second.", ["process"]
+        )
+        self._late_gauge = metrics.gauge(
+            "audio_late",
+            "Share of the audio clock's slots that came late, last second.",
+            ["process"],
         )
         self._shown: set[str] = set()
         metrics.gauge_from(
@@ -79,6 +87,10 @@ class LoadWatch:
     def follow(self, counts: Counts) -> None:
         """Whose calls make the load."""
         self._counts = counts
+
+    def follow_audio(self, audio: AudioCounts) -> None:
+        """The audio clock of this process, where it has one."""
+        self._audio = audio
 
     def shortage(self) -> Shortage | None:
         """Why a call may not begin now; ``None`` when it may. A refusal is counted."""
@@ -92,14 +104,17 @@ class LoadWatch:
         """Whether new calls are refused until the load falls."""
         return self.meter.busy(self._clock.monotonic()) is not None
 
-    def observe(self, name: str, pressure: float, lag: float) -> None:
+    def observe(self, name: str, pressure: float, lag: float, lateness: float = 0.0) -> None:
         """A media process tells its figures of the last second: share of a processor used or
-        waited for, and how late its event loop was (seconds). At least once a second."""
-        self.meter.observe(name, pressure, lag, self._clock.monotonic())
+        waited for, how late its event loop was (seconds), and the share of its audio clock's slots
+        that came late. At least once a second."""
+        self.meter.observe(name, pressure, lag, self._clock.monotonic(), lateness)
 
-    def account(self, name: str, cpu: float, waiting: float) -> None:
-        """The same by what a media process has used and waited for since its start, in seconds."""
-        self.meter.account(name, cpu + waiting, self._clock.monotonic())
+    def account(self, name: str, cpu: float, waiting: float, slots: int = 0, late: int = 0) -> None:
+        """The same by what a media process has used and waited for since its start, in seconds,
+        and by the slots that its audio clock ran, and ran late."""
+        audio = AudioSlots(slots, late)
+        self.meter.account(name, cpu + waiting, self._clock.monotonic(), audio)
 
     def forget(self, name: str) -> None:
         """That media process is gone."""
@@ -127,8 +142,9 @@ class LoadWatch:
         if self._times is not None:
             live, begun = self._counts()
             lag = max(0.0, now - self._due)
+            audio = AudioSlots(*self._audio())
             self.meter.sample(
-                Sample(now, time.process_time(), self._times.seconds(), lag, live, begun)
+                Sample(now, time.process_time(), self._times.seconds(), lag, live, begun, audio)
             )
             self._show()
             self._tell(now, live)
@@ -139,9 +155,12 @@ class LoadWatch:
         pressures = self.meter.pressures()
         for gone in self._shown - pressures.keys():
             self._gauge.remove(gone)
+            self._late_gauge.remove(gone)
         self._shown = set(pressures)
         for name, pressure in pressures.items():
             self._gauge.labels(name).set(round(pressure, 4))
+        for name, lateness in self.meter.latenesses().items():
+            self._late_gauge.labels(name).set(round(lateness, 4))
 
     def _tell(self, now: float, live: int) -> None:
         """Bounded, however many are refused."""
@@ -149,7 +168,8 @@ class LoadWatch:
         if busy is not self._was_busy:
             self._was_busy = busy
             told = "no_room_for_new_calls" if busy else "room_for_new_calls"
-            log.warning(told, load=pressures, limit=self.meter.limit, live=live)
+            late = self.meter.latenesses()
+            log.warning(told, load=pressures, late=late, limit=self.meter.limit, live=live)
         if self.refused > self._told and now - self._told_at >= TELL_SECONDS:
             count, self._told, self._told_at = self.refused - self._told, self.refused, now
             log.warning("calls_refused", why="node_overloaded", count=count, load=pressures)

@@ -315,7 +315,8 @@ class Settings(GuardSettings):
         ge=0,
         le=1,
         description="Share of a processor, used or waited for, from which on new calls get 503 so "
-        "that live ones keep their audio. 0: never.",
+        "that live ones keep their audio; from half of it on they do while the audio clock is "
+        "late. 0: never.",
     )
 
     def media_worker_count(self, cores: int) -> int:

@@ -27,10 +27,11 @@ FRAME_SECONDS = FRAME_MS / 1000
 SLOTS = 5
 TIMER_SLACK_SECONDS = 0.001
 """uvloop's timers have whole milliseconds: a slot due sooner than this is run now, not spun for."""
+LATE_SECONDS = 0.005
+"""A slot that runs so long after its time is late: it uses up what the far end holds in reserve,
+before anybody hears it."""
 STEADY_SECONDS = 0.03
 """After that much silence a stream is not steady any more."""
-IN_TIME_SECONDS = 0.005
-"""A clock that is no later than that is in time."""
 MAX_LAG = 0.2
 LAG_DECAY = 0.1
 """Of the time that passes: how fast a lag is forgotten."""
@@ -220,22 +221,29 @@ class PacerCounters:
     """Frames of a slot given up because the process was too far behind."""
     errors: int = 0
     """Ticks that raised; the session goes on with its next frame."""
+    slots: int = 0
+    """Slots that ran."""
+    late: int = 0
+    """Of these, those that ran ``LATE_SECONDS`` or more after their time."""
 
     def add(self, other: PacerCounters) -> None:
         self.frames += other.frames
         self.overruns += other.overruns
         self.skipped += other.skipped
         self.errors += other.errors
+        self.slots += other.slots
+        self.late += other.late
 
     def __getstate__(self) -> tuple[int, ...]:
-        return self.frames, self.overruns, self.skipped, self.errors
+        return self.frames, self.overruns, self.skipped, self.errors, self.slots, self.late
 
     def __setstate__(self, counts: tuple[int, ...]) -> None:
-        self.frames, self.overruns, self.skipped, self.errors = counts
+        self.frames, self.overruns, self.skipped, self.errors, self.slots, self.late = counts
 
 
 class Pacer:
-    """The schedule. ``run_due(now)`` ticks what is due; ``next_due()`` says when to come back."""
+    """The schedule. ``run_due(now)`` ticks what is due; ``next_due()`` says when to come back.
+    ``now`` may be ``TIMER_SLACK_SECONDS`` ahead of the time, which makes no slot late."""
 
     def __init__(self, origin: float) -> None:
         self._origin = origin
@@ -275,16 +283,18 @@ class Pacer:
         return self._origin + slot.offset + (slot.frame + 1) * FRAME_SECONDS
 
     def _run(self, slot: Slot, now: float) -> None:
-        late = now - self._due(slot)
-        slot.lag = self._lag = min(
-            MAX_LAG, max(late - IN_TIME_SECONDS, self._lag - LAG_DECAY * _SLOT_SECONDS, 0.0)
-        )
-        behind = int(late / FRAME_SECONDS)
+        after = now - self._due(slot)
+        late = after - TIMER_SLACK_SECONDS - LATE_SECONDS
+        slot.lag = self._lag = min(MAX_LAG, max(late, self._lag - LAG_DECAY * _SLOT_SECONDS, 0.0))
+        behind = int(after / FRAME_SECONDS)
+        counters = self.counters
+        counters.slots += 1
+        counters.late += late >= 0
         if behind:
-            self.counters.overruns += 1
+            counters.overruns += 1
         give_up = max(0, behind - MAX_CATCH_UP_FRAMES)
-        self.counters.skipped += give_up
-        self.counters.frames += slot.run(now, 1 + give_up, self._failed)
+        counters.skipped += give_up
+        counters.frames += slot.run(now, 1 + give_up, self._failed)
 
     def _failed(self, subscription: Subscription) -> None:
         self.counters.errors += 1

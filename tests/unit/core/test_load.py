@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, chain, repeat
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ringback.core.load import (
+    LATE_PRESSURE,
     LATE_SECONDS,
+    LATE_SHARE,
     REOPEN,
     SILENT_SECONDS,
+    AudioSlots,
+    Lateness,
     LoadMeter,
     Mark,
     Sample,
@@ -228,6 +234,130 @@ def test_between_the_marks_nothing_changes(pressures: list[float], limit: float)
             assert mark.shut is (pressure >= limit)
 
 
+# ---- the audio clock ------------------------------------------------------------------------
+
+SLOTS_A_STEP = 50
+"""Of a process with sessions in most slots."""
+STALL = 20
+"""Slots that a stall of 80 ms delays: all of them run, late, when it is over."""
+
+
+def late_clock(
+    steps: Sequence[int], pressure: float, slots: int = SLOTS_A_STEP, limit: float = LIMIT
+) -> list[bool]:
+    """Whether a process that has been in time and busy is shut after each of ``steps``, of whose
+    slots so many run late."""
+    meter = LoadMeter(limit)
+    totals = accumulate(chain(repeat(0, 13), steps))
+    shut = list[bool]()
+    for number, late in enumerate(totals):
+        at = number * STEP
+        audio = AudioSlots(number * slots, late)
+        meter.sample(Sample(at, cpu=pressure * at, live=100, begun=100, audio=audio))
+        shut.append(meter.busy(at) is Shortage.CONTROL)
+    assert not any(shut[:13])
+    return shut[13:]
+
+
+STEADY = round(2 * LATE_SHARE * SLOTS_A_STEP)
+BELOW = 1
+"""Below ``LATE_SHARE``, and above half of it."""
+
+
+@pytest.mark.parametrize(
+    ("steps", "pressure", "shut_after"),
+    [
+        pytest.param([STALL, *[0] * 12], 0.8, None, id="a stall of the host"),
+        pytest.param([0, 9, 30, 20, *[0] * 12], 0.8, None, id="three quarters of a bad second"),
+        pytest.param([STALL, *[0] * 8, STALL, *[0] * 8], 0.8, None, id="two stalls far apart"),
+        pytest.param([STALL, 0, 0, 0, STALL, 0, 0, STALL, 0], 0.8, 5, id="a stall each second"),
+        pytest.param([STEADY] * 12, 0.8, 6, id="twice the share"),
+        pytest.param([4 * STEADY] * 12, 0.8, 5, id="much of it"),
+        pytest.param([STEADY] * 12, LATE_PRESSURE * LIMIT + 0.01, 6, id="half of the limit"),
+        pytest.param([STEADY] * 12, LATE_PRESSURE * LIMIT - 0.01, None, id="less than half of it"),
+        pytest.param([SLOTS_A_STEP] * 12, 0.02, None, id="an idle node on a bad host"),
+        pytest.param([BELOW] * 12, 0.8, None, id="less than the share"),
+    ],
+)
+def test_an_audio_clock_that_stays_late_shuts_a_process_that_has_enough_to_do(
+    steps: list[int], pressure: float, shut_after: int | None
+) -> None:
+    shut = late_clock(steps, pressure)
+    assert any(shut) is (shut_after is not None)
+    if shut_after is not None:
+        assert shut.index(True) + 1 == shut_after
+
+
+@given(
+    st.lists(st.integers(0, SLOTS_A_STEP), max_size=4).map(lambda late: [0, 0, *late]),
+    st.floats(0, LIMIT - 0.01),
+)
+def test_what_is_over_within_a_second_refuses_nobody(steps: list[int], pressure: float) -> None:
+    assert not any(late_clock([*steps, *[0] * 12], pressure))
+
+
+def test_without_a_limit_or_without_sessions_the_audio_clock_says_nothing() -> None:
+    assert not any(late_clock([SLOTS_A_STEP] * 12, 0.8, limit=0))
+    assert not any(late_clock([0] * 12, 0.8, slots=0))
+
+
+def test_a_process_is_open_again_when_its_audio_clock_is_in_time() -> None:
+    shut = late_clock([*[STEADY] * 8, *[0] * 8], 0.75)
+    assert shut[7:] == [True] * 4 + [False] * 5
+    still = late_clock([*[STEADY] * 8, *[BELOW] * 16], 0.75)
+    assert all(still[7:])
+
+
+half = LATE_PRESSURE * LIMIT
+
+
+@pytest.mark.parametrize(
+    ("was_shut", "pressure", "share", "lasting", "shut"),
+    [
+        (False, half, LATE_SHARE, True, True),
+        (False, half, LATE_SHARE, False, False),
+        (False, half - 0.01, 1.0, True, False),
+        (True, REOPEN * LIMIT - 0.01, LATE_SHARE / 2 - 0.001, False, False),
+        (True, REOPEN * LIMIT - 0.01, LATE_SHARE / 2, False, True),
+        (True, REOPEN * LIMIT, 0.0, False, True),
+        (True, REOPEN * half, 1.0, True, True),
+        (True, REOPEN * half - 0.01, 1.0, True, False),
+    ],
+)
+def test_the_table_of_states_with_a_late_audio_clock(
+    was_shut: bool, pressure: float, share: float, lasting: bool, shut: bool
+) -> None:
+    mark = Mark(LIMIT)
+    mark.shut = was_shut
+    mark.judge(pressure, late=False, audio=Lateness(share, lasting))
+    assert mark.shut is shut
+
+
+def test_the_lateness_of_the_last_second_is_shown() -> None:
+    meter = LoadMeter(LIMIT)
+    for number, late in enumerate((0, 0, 0, 0, 0, 6, 12, 12, 12, 12)):
+        meter.sample(Sample(number * STEP, 0.0, audio=AudioSlots(50 * number, late)))
+    assert meter.latenesses() == {"control": pytest.approx(6 / 200)}
+
+
+def test_how_late_a_clock_is_is_not_judged_by_less_than_two_seconds() -> None:
+    meter = LoadMeter(LIMIT)
+    for number in range(9):
+        assert meter.busy(number * STEP) is None
+        audio = AudioSlots(SLOTS_A_STEP * number, SLOTS_A_STEP * number)
+        meter.sample(Sample(number * STEP, 0.8 * number * STEP, audio=audio))
+    assert meter.busy(2.0) is Shortage.CONTROL
+
+
+@pytest.mark.parametrize(
+    ("ran", "late", "share"), [(0, 0, 0.0), (4, 1, 0.25), (-2, -1, 0.0), (4, -1, 0.0), (4, 5, 1.0)]
+)
+def test_the_late_share_of_slots_is_a_share_whatever_is_counted(
+    ran: int, late: int, share: float
+) -> None:
+    assert AudioSlots(ran, late).share == share
+
+
 # ---- media in other processes ---------------------------------------------------------------
 
 
@@ -288,3 +418,38 @@ def test_running_totals_of_a_media_process_are_its_pressure_over_the_time_betwee
     meter.account("media-1", 0.3, 4.0)  # another process of that name
     meter.account("media-1", 1.2, 5.0)
     assert meter.shortage(5.0, 0, 0) is Shortage.MEDIA
+
+
+@pytest.mark.parametrize(
+    ("late", "pressure", "shut"),
+    [
+        ((0, 30, 0, 0), 0.6, [False] * 4),
+        ((0, 9, 9, 0), 0.6, [False, False, True, False]),
+        ((30, 30, 5, 3), 0.6, [False, True, True, False]),
+        ((30, 30, 30, 30), LATE_PRESSURE * LIMIT - 0.01, [False] * 4),
+    ],
+)
+def test_a_media_process_whose_audio_clock_is_late_for_two_seconds_is_full(
+    late: tuple[int, ...], pressure: float, shut: list[bool]
+) -> None:
+    meter = LoadMeter(LIMIT)
+    meter.account("media-1", 7.0, 0.0, AudioSlots(1000, 500))
+    told = list[bool]()
+    for number, total in enumerate(accumulate(late), 1):
+        audio = AudioSlots(1000 + 250 * number, 500 + total)
+        meter.account("media-1", 7.0 + pressure * number, number, audio)
+        assert meter.latenesses()["media-1"] == pytest.approx(late[number - 1] / 250)
+        told.append(meter.busy(number) is Shortage.MEDIA)
+    assert told == shut
+
+
+def test_a_media_process_in_another_s_place_begins_with_a_clock_of_its_own() -> None:
+    meter = LoadMeter(LIMIT)
+    for number in range(2):
+        meter.account("media-1", 50 + 0.6 * number, number, AudioSlots(250 * number, 30 * number))
+    assert meter.latenesses()["media-1"] == pytest.approx(30 / 250)
+    meter.account("media-1", 0.1, 2.0)
+    meter.account("media-1", 0.7, 3.0, AudioSlots(250, 30))
+    assert meter.busy(3.0) is None
+    meter.account("media-1", 1.3, 4.0, AudioSlots(500, 60))
+    assert meter.busy(4.0) is Shortage.MEDIA

@@ -91,3 +91,57 @@ def test_a_thousand_refusals_are_one_line_in_a_while() -> None:
         assert watch.refused == 1000
 
     asyncio.run(refuse())
+
+
+def test_how_late_audio_is_refuses_calls_and_is_shown_and_told() -> None:
+    async def refuse() -> None:
+        clock, metrics = ManualClock(), Metrics()
+        watch = LoadWatch(0.85, clock, metrics)
+        slots = late = 0
+        watch.follow_audio(lambda: (slots, late))
+        with capture_logs() as lines:
+            for second in range(3):
+                watch.account("media-1", 0.5 * second, 0.1 * second, 250 * second, 10 * second)
+                watch.start()  # measures
+                watch.stop()
+                clock.time += 1.0
+                slots += 200
+                late += 1
+        assert watch.shortage() is Shortage.MEDIA
+        assert metrics.value("audio_late", {"process": "media-1"}) == pytest.approx(10 / 250)
+        assert metrics.value("audio_late", {"process": "control"}) == pytest.approx(1 / 200)
+        assert metrics.value("load", {"process": "media-1"}) == pytest.approx(0.6)
+        (line,) = lines
+        assert line["event"] == "no_room_for_new_calls"
+        assert line["late"] == {
+            "control": pytest.approx(1 / 200),
+            "media-1": pytest.approx(10 / 250),
+        }
+        watch.forget("media-1")
+        watch.start()
+        watch.stop()
+        assert b'audio_late{process="media-1"}' not in metrics.render()[0]
+
+    asyncio.run(refuse())
+
+
+def test_the_audio_clock_of_this_process_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse() -> None:
+        clock = ManualClock()
+        watch = LoadWatch(0.85, clock, Metrics())
+        begin = clock.time
+        monkeypatch.setattr(time, "process_time", lambda: 0.6 * (clock.time - begin))
+        slots = late = 0
+        watch.follow_audio(lambda: (slots, late))
+        busy = list[bool]()
+        for _ in range(4):
+            watch.start()
+            watch.stop()
+            busy.append(watch.busy)
+            clock.time += 1.0
+            slots += 250
+            late += 10
+        assert busy == [False, False, True, True]
+        assert watch.shortage() is Shortage.CONTROL
+
+    asyncio.run(refuse())

@@ -55,7 +55,7 @@ EXAMPLES: tuple[object, ...] = (
     Link("c1", "c2"),
     Event(plane.StreamCommand("c1", "s1", {"type": "say", "deep": [1, 2.5, None, {"a": True}]})),
     Observed(plane.SessionReport("c1", 1, 2, 3, 4, 5, 6.5, 7.5, "PCMU", recording="/r.wav")),
-    Figures(MediaCounters(packets_sent=3), PacerCounters(1, 2, 3, 4), 5, 6, 7.5, 8.5),
+    Figures(MediaCounters(packets_sent=3), PacerCounters(1, 2, 3, 4, 5, 6), 5, 6, 7.5, 8.5),
     Stop(),
     plane.RtpAddress("192.0.2.1", 1),
     plane.SdesSecurity("s", b"a", b"b"),
@@ -74,7 +74,7 @@ EXAMPLES: tuple[object, ...] = (
     plane.StreamAttached("c1", "s1"),
     plane.StreamDetached("c1", "s1", 1000),
     MediaCounters(packets_received=1, music_failures=2),
-    PacerCounters(1, 2, 3, 4),
+    PacerCounters(1, 2, 3, 4, 5, 6),
 )
 
 

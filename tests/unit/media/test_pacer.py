@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
 from collections import Counter
 
 import pytest
@@ -10,11 +11,15 @@ from ringback.core.clock import SystemClock
 from ringback.media.pacer import (
     DOZE_FRAMES,
     FRAME_SECONDS,
+    LATE_SECONDS,
     MAX_CATCH_UP_FRAMES,
+    MAX_LAG,
     ROOM,
     SLOTS,
     STEADY_SECONDS,
+    TIMER_SLACK_SECONDS,
     Pacer,
+    PacerCounters,
     PacerLoop,
     Slot,
     Subscription,
@@ -101,6 +106,47 @@ def test_frames_played_and_given_up_always_add_up_to_the_time_that_passed() -> N
     for wake in (0.02, 0.1, 0.11, 0.9, 0.93, 3.0, 3.001, 10.0):
         pacer.run_due(wake + 1e-6)
     assert len(ticks.times) + sum(ticks.skipped) == 500
+
+
+@pytest.mark.requirement("node.overload")
+@pytest.mark.parametrize(
+    ("after", "late"),
+    [(0.0, 0), (LATE_SECONDS - 0.0001, 0), (LATE_SECONDS + 0.0001, 1), (FRAME_SECONDS - 0.002, 1)],
+)
+def test_a_slot_that_runs_5_ms_after_its_time_is_late(after: float, late: int) -> None:
+    pacer = Pacer(0.0)
+    pacer.add(Ticks(), 0.0)
+    pacer.run_due(FRAME_SECONDS + after + TIMER_SLACK_SECONDS)
+    assert (pacer.counters.slots, pacer.counters.late) == (1, late)
+
+
+@pytest.mark.requirement("node.overload")
+def test_a_clock_on_time_runs_many_slots_and_none_late() -> None:
+    pacer = Pacer(0.0)
+    for _ in range(2 * SLOTS):
+        pacer.add(Ticks(), 0.0)
+    while (due := pacer.next_due() or 0.0) < 1.0:
+        pacer.run_due(due + TIMER_SLACK_SECONDS)
+    assert pacer.counters.slots == pytest.approx(SLOTS / FRAME_SECONDS, abs=SLOTS)
+    assert pacer.counters.frames == 2 * pacer.counters.slots
+    assert pacer.counters.late == 0
+
+
+@pytest.mark.requirement("node.overload")
+def test_slots_that_are_made_up_for_after_a_stall_are_late_each_of_them() -> None:
+    pacer = Pacer(0.0)
+    pacer.add(Ticks(), 0.0)
+    pacer.run_due(0.0799)
+    assert (pacer.counters.slots, pacer.counters.late) == (3, 3)
+    pacer.run_due(0.0805)
+    assert (pacer.counters.slots, pacer.counters.late) == (4, 3)
+
+
+def test_figures_of_several_clocks_add_up_and_travel() -> None:
+    total = PacerCounters(1, 2, 3, 4, 5, 6)
+    total.add(PacerCounters(10, 20, 30, 40, 50, 60))
+    assert total == PacerCounters(11, 22, 33, 44, 55, 66)
+    assert pickle.loads(pickle.dumps(total)) == total
 
 
 def test_a_failing_session_stops_neither_the_others_nor_itself(
@@ -278,3 +324,54 @@ def test_figures_follow_their_session_when_others_leave() -> None:
         subscription.slot.owed[subscription.index] = 99
     assert [each.slot.owed[each.index] for each in many[1::2]] == list(range(1, 3 * ROOM, 2))
     assert len(slot.members) == len(many[1::2])
+
+
+def late_pacer(late: float) -> tuple[Pacer, Ticks, Subscription]:
+    """Its clock is ``late``; its one session dozes and was heard 50 ms ago."""
+    pacer, ticks = Pacer(0.0), Ticks()
+    subscription = pacer.add(ticks, 0.0)
+    subscription.doze(True)
+    now = FRAME_SECONDS + TIMER_SLACK_SECONDS + late
+    subscription.slot.heard[subscription.index] = now - 0.05
+    subscription.slot.owed[subscription.index] = -9
+    pacer.run_due(now)
+    return pacer, ticks, subscription
+
+
+def test_while_the_process_is_late_it_waits_for_what_it_has_not_read() -> None:
+    assert late_pacer(0.0)[1].times
+    pacer, ticks, subscription = late_pacer(0.09)
+    slot, due = subscription.slot, pacer.next_due()
+    assert due is not None
+    assert not ticks.times
+    slot.owed[subscription.index] = 1
+    pacer.run_due(due)
+    assert not ticks.times
+    slot.owed[subscription.index] = 10
+    pacer.run_due(due + 1.5 * FRAME_SECONDS)
+    assert ticks.times
+
+
+def test_a_lag_has_a_bound_and_is_forgotten() -> None:
+    pacer, ticks, subscription = late_pacer(0.5)
+    slot = subscription.slot
+    assert MAX_LAG * 0.9 < slot.lag <= MAX_LAG
+    for _ in range(1000):
+        due = pacer.next_due()
+        assert due is not None
+        slot.heard[subscription.index] = due
+        slot.owed[subscription.index] = -1
+        pacer.run_due(due)
+    assert slot.lag == 0.0
+
+
+def test_who_waits_for_its_agent_wakes_when_that_brings_nothing() -> None:
+    slot, ticks = Slot(), Ticks()
+    subscription = dozing(slot, ticks)
+    for _ in range(5):
+        subscription.doze_for(2)
+        assert subscription.dozes
+        run_on_time(slot, subscription, 1)
+    assert not ticks.times
+    run_on_time(slot, subscription, 2)
+    assert len(ticks.times) == 2
