@@ -46,7 +46,7 @@ def compiled(folder: Path) -> Path:
     if compiler is None:
         raise SystemExit("This needs a C compiler for bench/load.c: apt-get install gcc")
     program = folder / "load"
-    subprocess.run([compiler, "-O2", "-o", program, HERE / "load.c"], check=True)
+    subprocess.run([compiler, "-O2", "-pthread", "-o", program, HERE / "load.c"], check=True)
     return program
 
 

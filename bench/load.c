@@ -1,5 +1,5 @@
 /* The far ends of many calls: for each one a phone (RTP) and an agent (WebSocket) that says back
- * what it hears. One thread, one epoll set; cheap enough to load a gateway on the core beside it.
+ * what it hears. One epoll set, one thread for all audio; cheap enough to load a gateway on the core beside it.
  *
  *   load CALLS SECONDS SETTLE [option=value ...]
  *                 binds the phones, prints their ports in one line, then reads from standard input
@@ -13,6 +13,7 @@
  *   loss, reorder, duplicate, burst=P   how often a packet is not sent, sent after one to three
  *                 later ones, sent twice, or held back with the next two to ten to come all at once
  *   calm=S        all that not while measuring but before, until S seconds before
+ *   late=1        calls begin as their lines come, at most CALLS of them
  *   seed=N
  *
  * Every packet of a phone carries its number in its last eight samples (two bits each, in codes of
@@ -25,6 +26,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +46,7 @@
 
 typedef struct {
     int phone, agent;
+    atomic_int opened;
     struct sockaddr_in gateway;
     uint16_t sequence;
     uint32_t ssrc;
@@ -70,7 +74,7 @@ typedef struct {
 static call_t *calls;
 static histogram_t gaps, inward, outward, around;
 static uint64_t sent, returned, strange, heard, twice, held_back;
-static int measuring, disturbing;
+static int epoll, measuring, disturbing, late;
 static double calm = -1;
 static double loss, reorder, duplicate, burst;
 static uint64_t seed = 1;
@@ -378,10 +382,43 @@ static int take_option(char *text) {
     else if (!strcmp(text, "reorder")) reorder = atof(value);
     else if (!strcmp(text, "duplicate")) duplicate = atof(value);
     else if (!strcmp(text, "burst")) burst = atof(value);
+    else if (!strcmp(text, "late")) late = atoi(value);
     else if (!strcmp(text, "calm")) calm = atof(value);
     else if (!strcmp(text, "seed")) seed = strtoull(value, NULL, 10) | 1;
     else return 0;
     return 1;
+}
+
+/* The calls of the lines on standard input: RTP port, HTTP port and path. NULL: one for each phone. */
+static void *open_calls(void *most) {
+    int count = *(int *)most;
+    for (int i = 0; i < count; i++) {
+        int rtp, http;
+        char path[1024];
+        if (scanf("%d %d %1023s", &rtp, &http, path) != 3) return most;
+        calls[i].gateway = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(rtp)};
+        inet_pton(AF_INET, "127.0.0.1", &calls[i].gateway.sin_addr);
+        calls[i].ssrc = 0x1000 + i;
+        calls[i].highest = -1;
+        connect_agent(&calls[i], http, path);
+        calls[i].opened = 1;
+        struct epoll_event phone = {.events = EPOLLIN, .data.u32 = 2 * i};
+        struct epoll_event agent = {.events = EPOLLIN, .data.u32 = 2 * i + 1};
+        epoll_ctl(epoll, EPOLL_CTL_ADD, calls[i].phone, &phone);
+        epoll_ctl(epoll, EPOLL_CTL_ADD, calls[i].agent, &agent);
+    }
+    return NULL;
+}
+
+/* The turns of the calls in a frame, such that the first few of them are spread over it, too. */
+static int *spread(int count) {
+    int *turns = calloc(count, sizeof *turns), step = count * 0.618 + 1;
+    for (int i = 0; i < count; i++) turns[i] = -1;
+    for (int i = 0, at = 0; i < count; i++, at = (at + step) % count) {
+        while (turns[at] >= 0) at = (at + 1) % count;
+        turns[at] = i;
+    }
+    return turns;
 }
 
 int main(int argc, char **argv) {
@@ -401,24 +438,17 @@ int main(int argc, char **argv) {
         printf("%d%c", ntohs(here.sin_port), i + 1 < count ? ' ' : '\n');
     }
     fflush(stdout);
-    int epoll = epoll_create1(0);
-    for (int i = 0; i < count; i++) {
-        int rtp, http;
-        char path[1024];
-        if (scanf("%d %d %1023s", &rtp, &http, path) != 3) return 2;
-        calls[i].gateway = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(rtp)};
-        inet_pton(AF_INET, "127.0.0.1", &calls[i].gateway.sin_addr);
-        calls[i].ssrc = 0x1000 + i;
-        calls[i].highest = -1;
-        connect_agent(&calls[i], http, path);
-        struct epoll_event phone = {.events = EPOLLIN, .data.u32 = 2 * i};
-        struct epoll_event agent = {.events = EPOLLIN, .data.u32 = 2 * i + 1};
-        epoll_ctl(epoll, EPOLL_CTL_ADD, calls[i].phone, &phone);
-        epoll_ctl(epoll, EPOLL_CTL_ADD, calls[i].agent, &agent);
+    epoll = epoll_create1(0);
+    pthread_t opening;
+    if (late) {
+        if (pthread_create(&opening, NULL, open_calls, &count)) die("pthread_create");
+    } else if (open_calls(&count)) {
+        return 2;
     }
     int64_t start = now_ns(), from = start + (int64_t)(settle * 1e9);
     int64_t until = from + (int64_t)(seconds * 1e9), over = until + 1000000000LL;
-    for (int i = 0; i < count; i++) calls[i].due = start + FRAME_NS * i / count;
+    int *turns = spread(count);
+    for (int i = 0; i < count; i++) calls[turns[i]].due = start + FRAME_NS * i / count;
     struct rusage before = {0}, after = {0};
     int next = 0;
     for (;;) {
@@ -436,13 +466,14 @@ int main(int argc, char **argv) {
         }
         if (now >= over) break;
         disturbing = calm < 0 ? measuring : now > start + 2e9 && now < from - calm * 1e9;
-        while (calls[next].due <= now) {
-            say(&calls[next], now);
-            calls[next].due += FRAME_NS;
+        while (calls[turns[next]].due <= now) {
+            call_t *call = &calls[turns[next]];
+            if (call->opened) say(call, now);
+            call->due += FRAME_NS;
             next = (next + 1) % count;
         }
         struct epoll_event events[256];
-        int64_t wait = calls[next].due - now_ns();
+        int64_t wait = calls[turns[next]].due - now_ns();
         struct timespec pause = {0, wait > 0 ? wait : 0};
         int ready = epoll_pwait2(epoll, events, 256, &pause, NULL);
         for (int i = 0; i < ready; i++) {
@@ -468,6 +499,7 @@ int main(int argc, char **argv) {
            sent, returned, strange, heard, cpu / seconds);
     uint64_t distinct = 0, missing = 0;
     for (int i = 0; i < count; i++) {
+        if (!calls[i].opened) continue;
         distinct += calls[i].distinct;
         missing += calls[i].highest + 1 - calls[i].distinct;
     }

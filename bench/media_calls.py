@@ -32,6 +32,7 @@ import uvloop
 from phone_packets import PAYLOAD_TYPES, SECURITY
 
 from ringback.core.clock import SystemClock
+from ringback.core.pauses import ShortPauses
 from ringback.media.local_plane import LocalMediaPlane
 from ringback.media.pacer import PacerLoop
 from ringback.media.plane import NegotiatedAudio, OpenSession, RtpAddress
@@ -106,9 +107,12 @@ class Gateway:
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        pauses = ShortPauses(SystemClock(), lambda: len(self.plane))
+        pauses.start()
         say(json.dumps({"http": server.sockets[0].getsockname()[1]}))
         while line := await reader.readline():
             say(json.dumps(await self._obey(json.loads(line))))
+        pauses.stop()
         server.close()
         await self.plane.stop()
 

@@ -8,7 +8,6 @@ terminal or a service manager sends to the whole group are call control's busine
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -23,6 +22,7 @@ from structlog.contextvars import bind_contextvars
 from ringback.core.clock import Clock, SystemClock
 from ringback.core.load_watch import ThreadTimes
 from ringback.core.logging import configure_logging
+from ringback.core.pauses import ShortPauses
 from ringback.core.settings import PortRange
 from ringback.media.local_plane import LocalMediaPlane
 from ringback.media.metrics import MediaCounters
@@ -69,11 +69,13 @@ class _WorkerProcess:
     def __init__(self, connection: socket.socket) -> None:
         self._media: MediaHere | None = None
         self._times = ThreadTimes()
+        self._pauses = ShortPauses(SystemClock(), self._live)
         self._server = WorkerServer(connection, self._make, self._figures)
 
     async def run(self) -> None:
         """Until call control says so, or is gone."""
         await self._server.ended.wait()
+        self._pauses.stop()
         async with asyncio.timeout(CLOSE_SECONDS):
             await self._server.close()
             if self._media is not None:
@@ -86,9 +88,11 @@ class _WorkerProcess:
         bind_contextvars(worker=configuration.name)
         ports = PortRange(configuration.first_port, configuration.last_port)
         self._media = build_media(ports, SystemClock(), observe)
-        gc.collect()
-        gc.freeze()
+        self._pauses.start()
         return self._media.plane
+
+    def _live(self) -> int:
+        return 0 if self._media is None else len(self._media.plane)
 
     def _figures(self) -> Figures:
         cpu, waiting = time.process_time(), self._times.waited()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import resource
 import signal
@@ -13,12 +12,10 @@ from rich.markup import escape
 
 from ringback.app import Application, build
 from ringback.cli.console import EXIT_FAILED, out
+from ringback.core.clock import SystemClock
 from ringback.core.logging import configure_logging
+from ringback.core.pauses import ShortPauses
 from ringback.core.settings import Settings, load_settings
-
-GC_THRESHOLDS = (1_000, 10, 50)
-"""A call makes hundreds of objects. Less often than by default, as most of them go by themselves;
-not so rarely that a collection, which stops everything, takes more than a few milliseconds."""
 
 
 def serve(**flags: str | None) -> None:
@@ -52,16 +49,17 @@ async def run(settings: Settings) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
+    pauses = ShortPauses(SystemClock(), lambda: application.live_calls)
     await application.start()
     try:
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        pauses.start()
         announce(application)
         await stop.wait()
         live = application.live_calls
         calls = f", hanging up {live} live call{'s' if live != 1 else ''} first" if live else ""
         out.print(f"Stopping{calls} (again to stop at once) ...")
     finally:
+        pauses.stop()
         await application.stop()
 
 

@@ -311,7 +311,7 @@ class Settings(GuardSettings):
         1000, ge=1, le=100_000, description="Calls that this node carries at once."
     )
     load_limit: float = Field(
-        0.9,
+        0.8,
         ge=0,
         le=1,
         description="Share of a processor, used or waited for, from which on new calls get 503 so "
