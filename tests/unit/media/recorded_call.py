@@ -89,8 +89,10 @@ class Call:
         self.bridge.record(self.recorder)
         self.now = 10.0
         self.sequence = 0
+        self.ticks = 0
 
     def _tick(self, now: float, unseen: int) -> None:
+        self.ticks += 1
         if self.bridge.line is not None:
             self.bridge.line.tick(now, unseen)
         else:
@@ -124,7 +126,7 @@ class Call:
             self.tick()
 
     def settle_down(self) -> None:
-        """The latch follows another SSRC at once for two seconds after an SDP."""
+        """Long enough for an agent that speaks in real time to be known for it."""
         self.talk(130)
 
     def doze(self) -> None:

@@ -52,6 +52,25 @@ def test_a_stall_in_which_nothing_came_is_silence_soon_after_it() -> None:
     assert len(call.ear.heard) >= 106
 
 
+def test_what_waits_goes_out_as_the_agent_goes_on_and_nobody_has_to_look() -> None:
+    call = Call()
+    call.doze()
+    call.sent.clear()
+    call.say(*range(1, 7))
+    ticks, at_once = call.ticks, len(call.spoken)
+    assert at_once < 6
+    for number in range(7, 17):
+        call.hear(50)
+        call.tick()
+        call.say(number)
+    assert call.spoken == list(range(1, at_once + 11))
+    assert call.ticks - ticks <= 1  # now and then somebody does
+    for _ in range(10):
+        call.tick()
+        call.hear(50)
+    assert call.spoken == list(range(1, 17))
+
+
 def drift(call: Call, seconds: float, period: float) -> None:
     """The person sends a frame every ``period`` seconds, we count 20 ms."""
     sends, ticks = call.now + 0.001, call.now + 0.02
