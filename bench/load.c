@@ -1,5 +1,6 @@
 /* The far ends of many calls: for each one a phone (RTP) and an agent (WebSocket) that says back
- * what it hears. One epoll set, one thread for all audio; cheap enough to load a gateway on the core beside it.
+ * what it hears. One epoll set, one thread for all audio; cheap enough to load a gateway on the core
+ * beside it.
  *
  *   load CALLS SECONDS SETTLE [option=value ...]
  *                 binds the phones, prints their ports in one line, then reads from standard input
@@ -389,7 +390,8 @@ static int take_option(char *text) {
     return 1;
 }
 
-/* The calls of the lines on standard input: RTP port, HTTP port and path. NULL: one for each phone. */
+/* The calls of the lines on standard input: RTP port, HTTP port and path. NULL: one for each
+ * phone. In a thread of its own where they come late, so that no audio waits for a handshake. */
 static void *open_calls(void *most) {
     int count = *(int *)most;
     for (int i = 0; i < count; i++) {
@@ -497,12 +499,14 @@ int main(int argc, char **argv) {
     printf("\"sent\": %lu, \"returned\": %lu, \"other\": %lu, \"heard\": %lu, "
            "\"load_cpu\": %.4f, ",
            sent, returned, strange, heard, cpu / seconds);
-    uint64_t distinct = 0, missing = 0;
+    uint64_t distinct = 0, missing = 0, opened = 0;
     for (int i = 0; i < count; i++) {
         if (!calls[i].opened) continue;
+        opened++;
         distinct += calls[i].distinct;
         missing += calls[i].highest + 1 - calls[i].distinct;
     }
+    printf("\"opened\": %lu, ", opened);
     printf("\"truth\": {\"sent\": %lu, \"lost\": %lu, \"duplicate\": %lu, \"held\": %lu}}\n",
            distinct, missing, twice, held_back);
     return 0;

@@ -35,6 +35,8 @@ from node import DID, KEY, LOCALHOST, Node
 from raw_sip import SDP, audio_port, header, in_dialog, invite, udp
 from websockets.asyncio.client import connect
 
+from ringback.core.settings import Settings
+
 SETTLE_SECONDS = 1
 ROUND_SECONDS = 0.01
 NUMBER = "X-Number"
@@ -201,6 +203,7 @@ def show(result: Result, cpu: float, waiting: float) -> bool:
     say(f"gateway          {cpu:.0%} of a core over all, waiting {waiting:.0%}")
     late = metrics.get('ringback_audio_late{process="control"}', 0.0)
     say(f"audio clock      {late:.1%} late in the last second")
+    say(f"with audio       {result.ends['opened']} calls")
     say(f"ends             {result.ends['load_cpu']:.0%} of a core")
     for way, title in (("inward", "to the agents"), ("outward", "to the phones")):
         times = result.ends[way]
@@ -210,6 +213,7 @@ def show(result: Result, cpu: float, waiting: float) -> bool:
     return bool(
         set(answers.by_status) == {"200", "503"}
         and not answers.without_time
+        and result.ends["opened"] == answers.by_status["200"]
         and gaps["count"]
         and gaps["above_25"] <= ALLOWED_LONG_GAPS
     )
@@ -221,7 +225,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=25.0)
     parser.add_argument("--ramp", type=float, default=12.0, help="when to begin to measure")
     parser.add_argument("--calls", type=int, default=10_000, help="calls at most")
-    parser.add_argument("--limit", default="0.9", help="RINGBACK_LOAD_LIMIT; 0: none")
+    parser.add_argument("--limit", default=None, help="RINGBACK_LOAD_LIMIT; 0: none")
     options = parser.parse_args()
     plan = Plan(options.rate, options.seconds, options.ramp, options.calls)
     pin(1)
@@ -229,7 +233,8 @@ def main() -> int:
         folder = Path(name)
         program = compiled(folder)
         (folder / "node").mkdir()
-        with Node(folder / "node", shutdown_grace="0", load_limit=options.limit) as node:
+        limit = options.limit or str(Settings.model_fields["load_limit"].default)
+        with Node(folder / "node", shutdown_grace="0", load_limit=limit) as node:
             cpu, waiting = node.cpu_seconds(), node.waiting_seconds()
             result = asyncio.run(drive(node, program, plan))
             cpu, waiting = node.cpu_seconds() - cpu, node.waiting_seconds() - waiting

@@ -48,6 +48,13 @@ class ToneEar:
     def awake(self) -> bool:
         return self._detector is not None
 
+    def fall_silent(self) -> None:
+        """Nothing comes: a key that was being pressed is over."""
+        silence = bytes(self._sample_rate * FRAME_MS // 1000 * 2)
+        for _ in range(2 * AWAKE_FRAMES):
+            self.hear(silence, False)
+        self._detector, self._awake = None, 0
+
     def wake(self, earlier: Iterable[bytes]) -> None:
         """The next frame may hold a key; ``earlier`` are the ones before it."""
         if self._detector is None:
@@ -65,7 +72,7 @@ class ToneEar:
         key = detector.process(frame)
         if not detector.busy:
             self._awake -= 1
-        if not self._awake:
+        if self._awake <= 0:
             self._detector = None
         if key is not None:
             self._tell(key)
@@ -75,12 +82,14 @@ Noted = tuple[ToneEar, bytes]
 
 
 class ToneWatch:
-    """Gathers what is noted until ``judge`` asks for all of it, in its order."""
+    """Gathers what is noted until ``judge`` asks for all of it, in its order. ``at_once``: with each
+    frame, for who has no others."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool = False) -> None:
+        self._at_once = at_once
         self._noted: dict[int, list[Noted]] = {}
-        self._before: dict[int, deque[list[Noted]]] = {}
-        """What was judged last, for an ear that wakes."""
+        self._before: dict[int, deque[list[tuple[int, bytes]]]] = {}
+        """What was judged last, by the ``id`` of its ear, for one that wakes."""
         self._awake: dict[ToneEar, int] = {}
         """Rounds since each was heard."""
         self._judged_at = 0.0
@@ -94,7 +103,11 @@ class ToneWatch:
         if noted is None:
             noted = self._noted[size] = []
             self._before[size] = deque(maxlen=KEPT_ROUNDS)
-        return noted.append
+        return self._note_and_judge if self._at_once else noted.append
+
+    def _note_and_judge(self, noted: Noted) -> None:
+        self._noted[len(noted[1])].append(noted)
+        self.judge()
 
     def tick(self, now: float) -> None:
         """``judge`` when it is time."""
@@ -104,35 +117,49 @@ class ToneWatch:
 
     def judge(self) -> None:
         """Let every ear that is awake, or has to be, hear what was noted for it."""
+        self._forget_the_silent()
         for size, noted in list(self._noted.items()):
             before = self._before[size]
             round_ = [each for each in noted if len(each[1]) == size]
             noted.clear()
             if round_:
                 self._hear(round_, suspects([frame for _, frame in round_]), before)
-                before.append(round_)
+                before.append([(id(ear), frame) for ear, frame in round_])
             elif before:
                 before.popleft()
 
+    def _forget_the_silent(self) -> None:
+        for ear, rounds in list(self._awake.items()):
+            self._awake[ear] = rounds + 1
+            if rounds >= MOST_ROUNDS:
+                del self._awake[ear]
+                ear.fall_silent()
+
     def _hear(
-        self, noted: list[Noted], verdicts: list[bool], before: Iterable[list[Noted]]
+        self,
+        noted: list[Noted],
+        verdicts: list[bool],
+        before: Iterable[list[tuple[int, bytes]]],
     ) -> None:
         suspected = {ear for (ear, _), suspect in zip(noted, verdicts, strict=True) if suspect}
         if not suspected and not self._awake:
             return
-        awake = {ear: rounds + 1 for ear, rounds in self._awake.items() if rounds < MOST_ROUNDS}
+        awake = self._awake
         for index, (ear, frame) in enumerate(noted):
             if ear in awake or ear in suspected:
                 if verdicts[index] and not ear.awake:
-                    ear.wake(_earlier(ear, (*before, noted[:index])))
+                    now = [(id(other), its) for other, its in noted[:index]]
+                    ear.wake(_earlier(ear, (*before, now)))
                 ear.hear(frame, verdicts[index])
-                awake[ear] = 0
-        self._awake = {ear: rounds for ear, rounds in awake.items() if ear.awake}
+                if ear.awake:
+                    awake[ear] = 0
+                else:
+                    awake.pop(ear, None)
 
 
-def _earlier(ear: ToneEar, rounds: Iterable[list[Noted]]) -> list[bytes]:
+def _earlier(ear: ToneEar, rounds: Iterable[list[tuple[int, bytes]]]) -> list[bytes]:
     """The last frames of ``ear``."""
-    return [frame for noted in rounds for its, frame in noted if its is ear][-EARLIER_FRAMES:]
+    return [frame for noted in rounds for its, frame in noted if its == id(ear)][-EARLIER_FRAMES:]
 
 
 def suspects(frames: list[bytes]) -> list[bool]:

@@ -81,7 +81,7 @@ class ShortPauses:
         self._look_later()
 
     def stop(self) -> None:
-        """Twice is once."""
+        """Look no more; what was set for the process stays. Twice is once."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -90,13 +90,13 @@ class ShortPauses:
         self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
+        self._look_later()
         something_was_made = _young_collections() > self._seen
         if something_was_made and self._full.due(
             self._clock.monotonic(), self._live(), resident_bytes()
         ):
             gc.collect()
             self._note()
-        self._look_later()
 
     def _note(self) -> None:
         self._seen = _young_collections()

@@ -198,6 +198,11 @@ class BridgePort:
         """Bytes that wait."""
         return self._queue.queued
 
+    @property
+    def brought(self) -> int:
+        """Bytes at the native rate that ever came."""
+        return self._queue.position + self._queue.queued
+
     def pass_on(self, pcm: bytes) -> bool:
         """``play`` for a whole frame that can go out right now; ``False``: it cannot."""
         if (

@@ -33,6 +33,8 @@ before anybody hears it."""
 STEADY_SECONDS = 0.03
 """After that much silence a stream is not steady any more."""
 MAX_LAG = 0.2
+MOST_PATIENT = 2
+"""Frames for which an agent is waited for, too, by a process that is late."""
 LAG_DECAY = 0.1
 """Of the time that passes: how fast a lag is forgotten."""
 DOZE_FRAMES = 25
@@ -97,9 +99,9 @@ class Slot:
     question costs one look at all of them: ``wakes`` (the frame to wake at), ``owed`` (frames that
     are due to its person, one more with every frame) and ``heard`` (when it was heard last).
     A dozing session is ticked when something is owed, when nothing was heard for a while, and now
-    and then. ``lag``: for how much longer (seconds) either is put up with, because the process is
-    late itself and what did not come waits to be read. To see to every session just then would
-    make it later still.
+    and then. ``lag``: for how much longer (seconds) a person is waited for, because the process is
+    late itself and what did not come waits to be read; to see to every session just then would
+    make it later still. ``late``: how late the present run is.
     """
 
     __slots__ = (
@@ -109,6 +111,7 @@ class Slot:
         "frame",
         "heard",
         "lag",
+        "late",
         "members",
         "offset",
         "owed",
@@ -120,7 +123,7 @@ class Slot:
         self.offset = offset
         self.members: list[Subscription] = []
         self.frame = 0
-        self.lag = 0.0
+        self.lag = self.late = 0.0
         self.wakes = array("q")
         self.owed = array("q")
         self.heard = array("d")
@@ -171,10 +174,9 @@ class Slot:
         count = len(self.members)
         owed = self._owed[:count]
         owed += frames
-        patience = int(self.lag / FRAME_SECONDS)
-        due = owed > patience
+        due = owed > min(MOST_PATIENT, int(self.lag / FRAME_SECONDS))
         due |= self._heard[:count] < now - STEADY_SECONDS - self.lag
-        due |= self._wakes[:count] <= self.frame - patience
+        due |= self._wakes[:count] <= self.frame - int(self.late / FRAME_SECONDS)
         due[self.frame % DOZE_FRAMES :: DOZE_FRAMES] = True
         members, seen, frame = self.members, self.seen, self.frame
         ticked = [members[index] for index in due.nonzero()[0].tolist()]
@@ -248,7 +250,7 @@ class Pacer:
     def __init__(self, origin: float) -> None:
         self._origin = origin
         self._slots = [Slot(index * _SLOT_SECONDS) for index in range(SLOTS)]
-        self._lag = 0.0
+        self._lag, self._lag_at = 0.0, origin
         self.counters = PacerCounters()
 
     def __len__(self) -> int:
@@ -285,7 +287,9 @@ class Pacer:
     def _run(self, slot: Slot, now: float) -> None:
         after = now - self._due(slot)
         late = after - TIMER_SLACK_SECONDS - LATE_SECONDS
-        slot.lag = self._lag = min(MAX_LAG, max(late, self._lag - LAG_DECAY * _SLOT_SECONDS, 0.0))
+        forgotten = LAG_DECAY * max(0.0, now - self._lag_at)
+        slot.lag = self._lag = min(MAX_LAG, max(late, self._lag - forgotten, 0.0))
+        slot.late, self._lag_at = min(MAX_LAG, max(late, 0.0)), now
         behind = int(after / FRAME_SECONDS)
         counters = self.counters
         counters.slots += 1

@@ -108,8 +108,7 @@ class RtpSession:
         self._on_dtmf = on_dtmf
         self._audio: NegotiatedAudio | None = None
         self._encoder: Codec | None = None
-        self._tone_watch = tones or ToneWatch()
-        self._listens_alone = tones is None
+        self._tone_watch = tones or ToneWatch(at_once=True)
         self._ear: ToneEar | None = None
         self._silence = b""
         self._listener: Callable[[bytes | None], None] | None = None
@@ -358,9 +357,8 @@ class RtpSession:
         return frame
 
     def _listen(self, frame: bytes | None) -> None:
-        self._tone_watch.note(self._tone_ear(), frame or self._silence)
-        if self._listens_alone:
-            self._tone_watch.judge()
+        ear = self._tone_ear()
+        self._tone_watch.note(ear, frame or self._silence)
 
     def _tone_ear(self) -> ToneEar:
         ear = self._ear

@@ -41,6 +41,8 @@ MOST_STANDING = 50
 """Frames that may wait for a stall of ours; with more an agent speaks ahead."""
 UNFED_FRAMES = 2
 """Who has brought nothing for so long is waited for no more: the clock takes what waits."""
+REAL_TIME = (0.75, 1.15)
+"""Frames that an agent in real time brings for each of the clock."""
 EXCUSED_FRAMES = 10
 """After a clock that was late: what came meanwhile is still being read."""
 STANDING_FRAMES = 25
@@ -124,10 +126,12 @@ class StraightLine:
         if self._owed > MOST_LATE:
             self._pass_time(self._owed - MOST_LATE)
         waiting = self._port is not None and self._port.queued > 0
-        if self._port is not None and (waiting or self._speaking):
-            self._leave_out(self._port, clock_was_late)
+        if clock_was_late:
+            self._queue.excuse(self._pace.slot.frame)
         if waiting:
             self._say_what_waits()
+        if self._port is not None and (waiting or self._speaking):
+            self._leave_out(self._port)
         if self._owed > 0 and not (clock_was_late and self._speaking):
             self._fill_slots()
         self._left = self._owed
@@ -148,7 +152,7 @@ class StraightLine:
         while (owed := self._owed) > 0:
             frame = self._port.take() if self.talking and self._port is not None else None
             if frame is not None:
-                self._speaking = True
+                self._begin_to_speak()
                 self._send(frame)
             elif self._speaking and owed == 1:
                 return
@@ -170,9 +174,9 @@ class StraightLine:
         if self._port is None or not self.talking:
             return
         self._say_what_waits()
+        self._observe_queue(self._port)
         if not self._port.queued:
             return
-        self._queue.observe(self._frames_waiting(self._port), self._pace.slot.frame)
         if self._inlet.open:
             self._pace.doze_for(UNFED_FRAMES)
         else:
@@ -183,19 +187,22 @@ class StraightLine:
             frame = self._port.take_whole()
             if frame is None:
                 return
-            self._speaking = True
+            self._begin_to_speak()
             self._send(frame)
 
-    def _frames_waiting(self, port: BridgePort) -> int:
-        return -(-port.queued // len(self._silence))
+    def _begin_to_speak(self) -> None:
+        if not self._speaking:
+            self._speaking = True
+            self._queue.begin(self._pace.slot.frame)
 
-    def _leave_out(self, port: BridgePort, clock_was_late: bool) -> None:
-        frame = self._pace.slot.frame
-        if clock_was_late:
-            self._queue.excuse(frame)
-        self._queue.observe(self._frames_waiting(port), frame)
-        for _ in range(self._queue.standing(frame)):
+    def _observe_queue(self, port: BridgePort) -> None:
+        size = len(self._silence)
+        self._queue.observe(-(-port.queued // size), port.brought // size, self._pace.slot.frame)
+
+    def _leave_out(self, port: BridgePort) -> None:
+        for _ in range(self._queue.standing(self._pace.slot.frame)):
             port.discard()
+        self._observe_queue(port)
 
     def _say_now(self, frame: bytes) -> bool:
         """Send what is a frame of its own, when nothing waits before it and a slot is open."""
@@ -204,7 +211,8 @@ class StraightLine:
         if owed[index] <= -MOST_EARLY or not self.talking:
             return False
         owed[index] -= 1
-        self._speaking = True
+        if not self._speaking:
+            self._begin_to_speak()
         self._leg.write(frame, 0.0)
         if self._tape is not None:
             self._tape.heard(frame)
@@ -233,40 +241,65 @@ class StraightLine:
 class _Standing:
     """What stands in the queue of an agent that speaks in real time. ``frame`` is the clock's."""
 
-    __slots__ = ("_at", "_before", "_excused_until", "_in_time", "_least", "_since")
+    __slots__ = (
+        "_at",
+        "_before",
+        "_began_with",
+        "_brought",
+        "_brought_then",
+        "_excused_until",
+        "_in_time",
+        "_least",
+        "_since",
+    )
 
     def __init__(self, frame: int) -> None:
-        self._at = self._since = frame
-        self._excused_until = frame
-        """Until then what an agent brings at once may be our own fault."""
+        self._at = self._since = self._excused_until = frame
         self._in_time = 0
-        """Frames of the clock without anything waiting, since the agent last spoke ahead."""
-        self._before = 0
+        """Frames of the clock in which it spoke with nothing waiting, since it last spoke ahead."""
+        self._before = self._began_with = 0
+        """Frames that waited at the last look, and when this frame of the clock began."""
+        self._brought = self._brought_then = 0
+        """Frames that it ever brought, and had brought at ``_since``."""
         self._least = 0
-        """Of what waited ``_since`` then."""
+        """The fewest that waited at any look since ``_since``."""
 
     def excuse(self, frame: int) -> None:
-        """The clock was late: what came meanwhile is still being read."""
+        """The clock was late: what an agent brings at once may be our own fault, as what came
+        meanwhile is still being read."""
         self._excused_until = frame + EXCUSED_FRAMES
 
-    def observe(self, queued: int, frame: int) -> None:
-        """``queued`` frames wait. To be told whenever that is the least in a while."""
-        passed, before = frame - self._at, self._before
-        self._at, self._before = frame, queued
-        ahead = queued - before > MOST_AT_ONCE * max(1, passed) and frame >= self._excused_until
+    def begin(self, frame: int) -> None:
+        """It speaks again after a silence, which tells nothing."""
+        self._at = frame
+        self._began_with = self._before
+
+    def observe(self, queued: int, brought: int, frame: int) -> None:
+        """``queued`` of the frames that it ever ``brought`` wait. To be told after each change."""
+        passed = frame - self._at
+        if passed:
+            self._began_with = self._before
+        ahead = queued - self._began_with > MOST_AT_ONCE and frame >= self._excused_until
         if ahead or queued > MOST_STANDING:
             self._in_time = 0
-        if not queued and not before:
+        if not queued and not self._before:
             self._in_time += passed
-        if not queued or not before or self._in_time < LIVE_FRAMES:
-            self._since, self._least = frame, queued
+        self._at, self._before, self._brought = frame, queued, brought
+        if not queued or self._in_time < LIVE_FRAMES:
+            self._look_anew(frame)
         self._least = min(self._least, queued)
 
     def standing(self, frame: int) -> int:
         """How many of the frames are to be left out."""
-        if frame - self._since < STANDING_FRAMES:
+        passed = frame - self._since
+        if passed < STANDING_FRAMES:
             return 0
-        standing = self._least
+        slow, fast = REAL_TIME
+        goes_on = slow * passed <= self._brought - self._brought_then <= fast * passed
+        standing = self._least if goes_on else 0
         self._before -= standing
-        self._since, self._least = frame, self._before
+        self._look_anew(frame)
         return standing
+
+    def _look_anew(self, frame: int) -> None:
+        self._since, self._brought_then, self._least = frame, self._brought, self._before

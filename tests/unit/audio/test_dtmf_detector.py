@@ -313,6 +313,31 @@ def test_an_ear_that_hears_nothing_more_is_forgotten() -> None:
     assert gone() is None
 
 
+def test_a_key_in_which_the_stream_stops_is_told_and_the_next_one_is_another() -> None:
+    presses: list[TonePress] = []
+    tone_watch, ear = ToneWatch(), ToneEar(8000, presses.append)
+    for frame in frames_of(gap(40), tone("5", 100)):
+        tone_watch.note(ear, frame)
+        tone_watch.judge()
+    for _ in range(60):
+        tone_watch.note(ToneEar(8000, presses.append), b"\0" * 960)
+        tone_watch.judge()
+    assert keys(presses) == "5"
+    for frame in frames_of(gap(400), tone("5", 100), gap(100)):
+        tone_watch.note(ear, frame)
+        tone_watch.judge()
+    assert [press.duration_ms for press in presses] == pytest.approx([100, 100], abs=10)
+
+
+def test_an_ear_without_a_shared_watch_hears_at_once() -> None:
+    presses: list[TonePress] = []
+    tone_watch, ear = ToneWatch(at_once=True), ToneEar(8000, presses.append)
+    note = tone_watch.notes(320)
+    for frame in frames_of(gap(40), tone("5", 100), gap(60)):
+        note((ear, frame))
+    assert keys(presses) == "5"
+
+
 def test_a_frame_of_another_length_spoils_nobodys_round() -> None:
     presses: list[TonePress] = []
     tone_watch, ear = ToneWatch(), ToneEar(8000, presses.append)

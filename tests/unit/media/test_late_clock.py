@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ringback.media.plane import NegotiatedAudio, RtpAddress
-from unit.media.recorded_call import PHONE, Call, broken
+from unit.media.recorded_call import PHONE, Call, broken, level
 
 
 def stall(call: Call, frames: int) -> None:
@@ -69,6 +71,30 @@ def test_what_waits_goes_out_as_the_agent_goes_on_and_nobody_has_to_look() -> No
         call.tick()
         call.hear(50)
     assert call.spoken == list(range(1, 17))
+
+
+@pytest.mark.parametrize("before", ["nothing", "a word", "a while"])
+@pytest.mark.parametrize(("frames", "each"), [(45, 1), (45, 45), (95, 5), (190, 10)])
+def test_an_agent_that_speaks_ahead_is_heard_whole(before: str, frames: int, each: int) -> None:
+    call = Call()
+    call.settle_down() if before == "a while" else call.talk(0)
+    for said in range(200):
+        call.hear(50)
+        if before == "a word" and said == 50:
+            call.say(60)
+        call.tick()
+    call.sent.clear()
+    numbers = [1 + number % 100 for number in range(frames)]
+    for start in range(0, frames, each):
+        call.port.play(b"".join(level(number) for number in numbers[start : start + each]))
+        # One message after the other at once, or pieces at 1.4 times real time.
+        for _ in range(each * 5 // 7 if each < frames else 0):
+            call.hear(50)
+            call.tick()
+    for _ in range(frames + 100):
+        call.hear(50)
+        call.tick()
+    assert call.spoken == numbers
 
 
 def drift(call: Call, seconds: float, period: float) -> None:

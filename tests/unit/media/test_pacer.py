@@ -365,6 +365,28 @@ def test_a_lag_has_a_bound_and_is_forgotten() -> None:
     assert slot.lag == 0.0
 
 
+def test_a_lag_is_forgotten_while_nobody_is_there() -> None:
+    pacer, ticks, subscription = late_pacer(0.5)
+    pacer.remove(subscription)
+    joined = pacer.add(ticks, 3600.0)
+    due = pacer.next_due()
+    assert due is not None
+    pacer.run_due(due)
+    assert joined.slot.lag == 0.0
+
+
+def test_what_a_late_process_has_already_is_sent_in_time() -> None:
+    pacer, ticks, subscription = late_pacer(0.09)
+    assert subscription.slot.lag > 0.05
+    subscription.doze_for(2)
+    for _ in range(2):
+        due = pacer.next_due()
+        assert due is not None
+        subscription.slot.heard[subscription.index] = due
+        pacer.run_due(due)
+    assert len(ticks.times) == 1
+
+
 def test_who_waits_for_its_agent_wakes_when_that_brings_nothing() -> None:
     slot, ticks = Slot(), Ticks()
     subscription = dozing(slot, ticks)

@@ -258,7 +258,7 @@ def test_after_a_stall_an_agent_that_speaks_in_real_time_is_on_time_again() -> N
         line.say(9000)
         line.tick()
     assert line.port.queued == 0
-    assert line.counters.playout_discarded_ms == 16 * 20
+    assert line.counters.playout_discarded_ms == 15 * 20
     assert line.person.passed == 17
 
 
