@@ -82,8 +82,8 @@ Noted = tuple[ToneEar, bytes]
 
 
 class ToneWatch:
-    """Gathers what is noted until ``judge`` asks for all of it, in its order. ``at_once``: with each
-    frame, for who has no others."""
+    """Gathers what is noted until ``judge`` asks for all of it, in its order. ``at_once``: with
+    each frame, for who has no others."""
 
     def __init__(self, *, at_once: bool = False) -> None:
         self._at_once = at_once
