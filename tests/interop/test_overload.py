@@ -15,6 +15,7 @@ import uvloop
 from interop.peers.gateway import Gateway
 from interop.peers.raw_sip import RawSip, header
 from ringback.app import Application, build
+from ringback.core.clock import SystemClock
 from unit.app_lab import KEY, app_settings
 
 PARIS = "+33612345678"
@@ -31,7 +32,7 @@ class Lab:
     api: httpx2.AsyncClient
 
     def load(self, share: float) -> None:
-        self.application.load.observe("media-1", share, 0.0)
+        self.application.load.meter.observe("media-1", share, 0.0, SystemClock().monotonic())
 
     async def invite(self) -> tuple[str, str]:
         """A new call of the trunk and its final answer."""

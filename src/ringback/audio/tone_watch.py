@@ -56,11 +56,10 @@ class ToneEar:
         self._detector, self._awake = None, 0
 
     def wake(self, earlier: Iterable[bytes]) -> None:
-        """The next frame may hold a key; ``earlier`` are the ones before it."""
-        if self._detector is None:
-            self._detector = DtmfDetector(self._sample_rate)
-            for frame in earlier:
-                self._detector.process(frame)
+        """From sleep: the next frame may hold a key; ``earlier`` are the ones before it."""
+        self._detector = DtmfDetector(self._sample_rate)
+        for frame in earlier:
+            self._detector.process(frame)
 
     def hear(self, frame: bytes, suspect: bool) -> None:
         """``suspect``: the frame may hold a key. Who sleeps hears nothing."""

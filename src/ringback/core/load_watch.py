@@ -104,15 +104,9 @@ class LoadWatch:
         """Whether new calls are refused until the load falls."""
         return self.meter.busy(self._clock.monotonic()) is not None
 
-    def observe(self, name: str, pressure: float, lag: float, lateness: float = 0.0) -> None:
-        """A media process tells its figures of the last second: share of a processor used or
-        waited for, how late its event loop was (seconds), and the share of its audio clock's slots
-        that came late. At least once a second."""
-        self.meter.observe(name, pressure, lag, self._clock.monotonic(), lateness)
-
     def account(self, name: str, cpu: float, waiting: float, slots: int = 0, late: int = 0) -> None:
-        """The same by what a media process has used and waited for since its start, in seconds,
-        and by the slots that its audio clock ran, and ran late."""
+        """A media process tells, once a second, what it has used and waited for since its start, in
+        seconds, and the slots that its audio clock ran, and ran late."""
         audio = AudioSlots(slots, late)
         self.meter.account(name, cpu + waiting, self._clock.monotonic(), audio)
 

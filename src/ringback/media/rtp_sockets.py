@@ -170,7 +170,7 @@ class RtpEndpoint:
         if self._outbox is not None:
             self._outbox.flush()
         try:
-            self._sockets.rtp.sendto(data, address)
+            self._sendto(data, address)
         except OSError:
             self._refused()
 

@@ -78,7 +78,7 @@ def test_a_thousand_refusals_are_one_line_in_a_while() -> None:
         with capture_logs() as lines:
             for _ in range(2):
                 clock.time += TELL_SECONDS
-                watch.observe("media-1", 1.0, 0.0)
+                watch.meter.observe("media-1", 1.0, 0.0, clock.time)
                 for _ in range(500):
                     assert watch.shortage() is Shortage.MEDIA
                 watch.start()
